@@ -1,0 +1,86 @@
+"""What DynamoDB and S3 must do for the adapters, as tests: run on the fakes by test_contract.py
+and on moto by tests/test_contract_on_moto.py, so that the fakes cannot lie."""
+
+# mypy: disable-error-code="attr-defined"
+
+from concurrent.futures import ThreadPoolExecutor
+
+from wordtally.counts import DynamoDBCounts
+from wordtally.ranking import Conflict, Published, Report
+from wordtally.reports import KEY, S3Reports
+
+ONE = Report((("a", 1),), 1)
+TWO = Report((("a", 2),), 1)
+
+
+class CountsContract:
+    """A TestCase beside it provides `self.counts`, over an empty table."""
+
+    counts: DynamoDBCounts
+
+    def everything(self) -> dict[str, int]:
+        return {word: times for page in self.counts.scan() for word, times in page.items()}
+
+    def test_add_returns_the_new_totals(self) -> None:
+        self.assertEqual(self.counts.add({"a": 2, "b": 1}), {"a": 2, "b": 1})
+        self.assertEqual(self.counts.add({"a": 3}), {"a": 5})
+
+    def test_an_empty_table_scans_as_nothing(self) -> None:
+        self.assertEqual(self.everything(), {})
+
+    def test_scan_finds_every_word_whatever_its_script(self) -> None:
+        words = {word: 1 for word in ["don't", "हिन्दी", "好", "é", "x" * 1024]}
+        self.counts.add(words)
+        self.assertEqual(self.everything(), words)
+
+    def test_adds_at_the_same_time_all_count(self) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.counts.add, [{"a": 1, "b": 2, "c": 3}] * 40))
+        self.assertEqual(self.everything(), {"a": 40, "b": 80, "c": 120})
+
+
+class ReportsContract:
+    """A TestCase beside it provides `self.reports`, over an empty bucket, and `self.client`."""
+
+    reports: S3Reports
+
+    def test_nothing_is_read_before_the_first_publish(self) -> None:
+        self.assertEqual(self.reports.read(), Published())
+
+    def test_what_is_published_is_read(self) -> None:
+        report = Report((("don't", 3), ("हिन्दी", 3), ("好", 1)), 7)
+        published = self.reports.publish(report, None)
+        self.assertEqual(self.reports.read(), published)
+        self.assertEqual(published.report, report)
+
+    def test_the_first_publish_conflicts_with_another_first(self) -> None:
+        self.reports.publish(ONE, None)
+        with self.assertRaises(Conflict):
+            self.reports.publish(TWO, None)
+        self.assertEqual(self.reports.read().report, ONE)
+
+    def test_a_publish_against_the_read_etag_replaces(self) -> None:
+        self.reports.publish(ONE, None)
+        self.reports.publish(TWO, self.reports.read().etag)
+        self.assertEqual(self.reports.read().report, TWO)
+
+    def test_a_publish_against_an_older_etag_conflicts(self) -> None:
+        old = self.reports.publish(ONE, None).etag
+        self.reports.publish(TWO, old)
+        with self.assertRaises(Conflict):
+            self.reports.publish(ONE, old)
+        self.assertEqual(self.reports.read().report, TWO)
+
+    def test_what_this_product_did_not_write_is_no_report_but_can_be_replaced(self) -> None:
+        good = b'{"top10words": [{"word": "a", "times": 1}]}'
+        for body, metadata in [
+            (b"", {}),
+            (b"[" * 100_000, {"words-in-table": "1"}),
+            (b'{"top10words": 5}', {"words-in-table": "1"}),
+            (good, {}),
+            (good, {"words-in-table": "many"}),
+        ]:
+            self.client.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
+            published = self.reports.read()
+            self.assertIsNone(published.report)
+            self.assertEqual(self.reports.publish(ONE, published.etag).report, ONE)

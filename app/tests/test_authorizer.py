@@ -1,0 +1,48 @@
+"""The second entry point: who may call."""
+
+import hashlib
+import os
+import unittest
+from typing import Any
+from unittest import mock
+
+from wordtally import authorizer
+
+KEYS = ["correct horse battery", "the key before it"]
+ENVIRONMENT = {
+    "API_KEY_SHA256": ",".join(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
+}
+
+
+def event(key: str | None) -> dict[str, Any]:
+    headers = {"host": "api.example"}
+    return {"headers": headers if key is None else {**headers, "x-api-key": key}}
+
+
+class Authorize(unittest.TestCase):
+    def test_each_accepted_key_gets_in(self) -> None:
+        for key in KEYS:
+            self.assertEqual(
+                authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": True}
+            )
+
+    def test_nothing_else_does(self) -> None:
+        digest = ENVIRONMENT["API_KEY_SHA256"].split(",")[0]
+        for key in [None, "", "wrong", KEYS[0] + " ", KEYS[0].upper(), digest, "é", "\udce9"]:
+            with self.subTest(key=ascii(key)):
+                self.assertEqual(
+                    authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": False}
+                )
+
+    def test_without_digests_nobody_gets_in(self) -> None:
+        for environment in [{}, {"API_KEY_SHA256": ""}]:
+            for key in [None, "", KEYS[0]]:
+                self.assertEqual(
+                    authorizer.authorize(event(key), environment), {"isAuthorized": False}
+                )
+
+    def test_the_entry_point_reads_the_environment(self) -> None:
+        with mock.patch.dict(os.environ, ENVIRONMENT):
+            self.assertEqual(
+                authorizer.lambda_handler(event(KEYS[0]), None), {"isAuthorized": True}
+            )

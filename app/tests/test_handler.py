@@ -1,0 +1,128 @@
+"""A whole request through the handler, on fakes."""
+
+import json
+import os
+import subprocess
+import sys
+import types
+import unittest
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
+from test_http import parameter, post
+
+from wordtally import handler
+from wordtally.counts import DynamoDBCounts
+from wordtally.reports import KEY, S3Reports
+
+CONTEXT = types.SimpleNamespace(aws_request_id="request-1")
+
+
+class Request(unittest.TestCase):
+    def setUp(self) -> None:
+        self.table = FakeDynamoDB()
+        self.bucket = FakeS3()
+        self.application = handler.Application(
+            DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 1000
+        )
+        self.logged: list[dict[str, Any]] = []
+
+    def send(self, text: str, **event: Any) -> tuple[int, dict[str, Any]]:
+        with self.assertLogs() as logs:
+            answer = handler.respond(
+                lambda: self.application, {**post(parameter(text)), **event}, CONTEXT
+            )
+        self.logged = [vars(record) for record in logs.records]
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def report(self) -> list[tuple[str, int]]:
+        entries = json.loads(self.bucket.objects[KEY]["Body"])["top10words"]
+        return [(entry["word"], entry["times"]) for entry in entries]
+
+    def test_counts_publishes_and_answers_with_the_url(self) -> None:
+        status, answer = self.send("The cat and the dog")
+        self.assertEqual(status, 200)
+        self.assertEqual(answer, {"url": "https://reports.s3/top.json?expires=600"})
+        self.assertEqual(self.report(), [("the", 2), ("and", 1), ("cat", 1), ("dog", 1)])
+
+    def test_adds_to_what_was_posted_before(self) -> None:
+        self.send("a b b")
+        self.send("b c")
+        self.assertEqual(self.report(), [("b", 3), ("a", 1), ("c", 1)])
+
+    def test_a_rejected_text_changes_nothing(self) -> None:
+        for text, code in {
+            "": "empty_parameter",
+            "!!! …": "no_words",
+            "fine words " + "x" * 1025: "word_too_long",
+            "a" * 10_001: "parameter_too_long",
+        }.items():
+            status, answer = self.send(text)
+            self.assertEqual((status, answer["code"]), (400, code))
+        self.assertEqual(self.table.calls + self.bucket.calls, [])
+
+    def test_ten_thousand_different_ideographs(self) -> None:
+        status, _ = self.send("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))
+        self.assertEqual(status, 200)
+        self.assertEqual(len(self.table.items), 10_000)
+
+    def test_any_call_that_is_throttled_or_away_is_503(self) -> None:
+        for client, operation in [
+            (self.table, "UpdateItem"),
+            (self.table, "Scan"),
+            (self.bucket, "GetObject"),
+            (self.bucket, "PutObject"),
+        ]:
+            for error in [ClientError(operation, "Throttling", 400), ReadTimeoutError()]:
+                client.faults[operation] = [error]
+                with self.subTest(operation=operation, error=error):
+                    status, answer = self.send("a")
+                    self.assertEqual((status, answer["code"]), (503, "unavailable"))
+
+    def test_a_missing_permission_is_500_and_the_log_says_which(self) -> None:
+        self.table.faults["UpdateItem"] = [ClientError("UpdateItem", "AccessDeniedException")]
+        status, answer = self.send("a")
+        self.assertEqual((status, answer["code"]), (500, "internal_error"))
+        self.assertEqual(answer["request_id"], "request-1")
+        self.assertIn("AwsError: UpdateItem: AccessDeniedException", self.logged[0]["trace"])
+
+    def test_one_log_line_says_what_the_request_did(self) -> None:
+        self.send("a b b")
+        (line,) = self.logged
+        expected = {"status": 200, "words": 3, "distinct": 2}
+        expected |= {"scanned_pages": 1, "conflicts": 0, "publishes": 1}
+        self.assertEqual({name: line[name] for name in expected}, expected)
+        self.assertGreaterEqual(line["milliseconds"], 0)
+
+    def test_neither_text_nor_headers_are_ever_logged(self) -> None:
+        secrets = {"headers": {"x-api-key": "hush-key"}, "rawQueryString": "q=hush-query"}
+        for fault in [None, ClientError("UpdateItem", "Nope"), ValueError("hush-word")]:
+            for body in [parameter("hush-word"), "{hush-body", '{"parameter": ["hush-list"]}']:
+                self.table.faults["UpdateItem"] = [fault]
+                self.send("", body=body, **secrets)
+                self.assertNotIn("hush", str(self.logged))
+
+
+class EntryPoint(unittest.TestCase):
+    def tearDown(self) -> None:
+        handler._application.cache_clear()
+
+    def test_missing_settings_are_a_500_and_all_of_them_are_in_the_log(self) -> None:
+        handler._application.cache_clear()
+        with mock.patch.dict(os.environ, clear=True), self.assertLogs() as logs:
+            answer = handler.lambda_handler(post(parameter("a")), CONTEXT)
+        self.assertEqual(answer["statusCode"], 500)
+        trace = str(vars(logs.records[0])["trace"])
+        for name in ["AWS_REGION", "WORDS_TABLE", "REPORTS_BUCKET"]:
+            self.assertIn(f"{name} is not set", trace)
+
+    def test_importing_it_loads_no_sdk_and_starts_nothing(self) -> None:
+        code = (
+            "import sys, threading, wordtally.handler, wordtally.authorizer\n"
+            "assert not {'boto3', 'botocore'} & set(sys.modules), 'the SDK was imported'\n"
+            "assert threading.active_count() == 1"
+        )
+        app = Path(handler.__file__).parents[1]
+        subprocess.run([sys.executable, "-c", code], cwd=app, env={}, check=True)

@@ -1,0 +1,161 @@
+"""The order of the report, and what one request does to the stores. Concurrent requests are in
+test_interleavings.py."""
+
+import unittest
+from collections.abc import Iterator
+from unittest import mock
+
+from fakes import ClientError, FakeDynamoDB, FakeS3
+
+from wordtally import ranking
+from wordtally.counts import DynamoDBCounts
+from wordtally.errors import Unavailable
+from wordtally.ranking import Report, Work
+from wordtally.reports import KEY, S3Reports
+
+
+class Top(unittest.TestCase):
+    def test_most_frequent_first_ties_in_code_point_order(self) -> None:
+        totals = [("b", 1), ("é", 1), ("a", 1), ("z", 1), ("c", 2)]
+        self.assertEqual(
+            ranking.top(totals), (("c", 2), ("a", 1), ("b", 1), ("z", 1), ("é", 1))
+        )
+
+    def test_ten_at_the_most_and_the_tenth_by_code_point(self) -> None:
+        totals = [(chr(code), 1) for code in range(ord("z"), ord("a") - 1, -1)]
+        self.assertEqual("".join(word for word, _ in ranking.top(totals)), "abcdefghij")
+
+    def test_holds_no_more_than_it_returns(self) -> None:
+        alive = 0
+        most = 0
+
+        class Word(str):
+            def __new__(cls, value: str) -> "Word":
+                nonlocal alive, most
+                alive += 1
+                most = max(most, alive)
+                return super().__new__(cls, value)
+
+            def __del__(self) -> None:
+                nonlocal alive
+                alive -= 1
+
+        def table() -> Iterator[tuple[str, int]]:
+            for number in range(5_000):
+                yield Word(number), number % 97
+
+        self.assertEqual(len(ranking.top(table())), ranking.TOP)
+        self.assertLess(most, 3 * ranking.TOP)
+
+
+class Merge(unittest.TestCase):
+    def test_takes_the_larger_total_of_each_word(self) -> None:
+        merged = ranking.merge([("a", 5), ("b", 1)], {"b": 3, "a": 2, "c": 1})
+        self.assertEqual(dict(merged), {"a": 5, "b": 3, "c": 1})
+
+
+class Tally(unittest.TestCase):
+    def setUp(self) -> None:
+        self.table = FakeDynamoDB()
+        self.bucket = FakeS3()
+        self.work = Work()
+
+    def tally(self, words: dict[str, int], scan_up_to_words: int = 0) -> Report:
+        self.work = Work()
+        published = ranking.tally(
+            DynamoDBCounts(self.table, "words"),
+            S3Reports(self.bucket, "reports", 600),
+            words,
+            scan_up_to_words,
+            self.work,
+            pause=lambda attempt: None,
+        )
+        assert published.report
+        return published.report
+
+    def calls(self, words: dict[str, int], scan_up_to_words: int = 0) -> list[str]:
+        self.table.calls.clear()
+        self.bucket.calls.clear()
+        self.tally(words, scan_up_to_words)
+        return self.table.calls + self.bucket.calls
+
+    def test_the_first_request_scans_and_publishes(self) -> None:
+        self.table.items = {"old": 7, "k": 1}
+        report = self.tally({"k": 2, "l": 1})
+        self.assertEqual(report, Report((("old", 7), ("k", 3), ("l", 1)), words_in_table=3))
+        self.assertEqual(self.work, Work(scanned_pages=1, conflicts=0, publishes=1))
+
+    def test_a_later_request_makes_its_adds_one_get_and_one_put(self) -> None:
+        self.table.items = {f"w{number}": 1 for number in range(100)}
+        self.tally({"k": 2})
+        self.assertEqual(
+            self.calls({"k": 1, "l": 9}), ["UpdateItem", "UpdateItem", "GetObject", "PutObject"]
+        )
+
+    def test_deleting_the_report_rebuilds_it_from_the_table(self) -> None:
+        self.tally({"k": 2})
+        del self.bucket.objects[KEY]
+        self.table.items["elsewhere"] = 5
+        self.assertEqual(self.tally({"l": 1}).top, (("elsewhere", 5), ("k", 2), ("l", 1)))
+
+    def test_an_unreadable_report_is_rebuilt_from_the_table(self) -> None:
+        self.tally({"k": 2})
+        self.bucket.objects[KEY]["Body"] = b"{"
+        self.assertEqual(self.tally({"l": 1}).top, (("k", 2), ("l", 1)))
+
+    def test_a_small_table_is_scanned_up_to_the_limit(self) -> None:
+        self.tally({"a": 1, "b": 1, "c": 1})
+        self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=2))
+        self.assertIn("Scan", self.calls({"a": 1}, scan_up_to_words=3))
+
+    def test_zero_never_scans_while_there_is_a_report(self) -> None:
+        self.tally({"a": 1})
+        self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=0))
+
+    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_for_ever(self) -> None:
+        self.tally({f"frequent{number}": 9 for number in range(10)}, scan_up_to_words=12)
+        self.tally({f"rare{number}": 1 for number in range(5)}, scan_up_to_words=12)
+        self.assertNotIn("Scan", self.calls({"rare9": 1}, scan_up_to_words=12))
+
+    def test_a_request_that_changes_nothing_at_the_top_writes_no_report(self) -> None:
+        self.tally({f"frequent{number}": 9 for number in range(10)})
+        self.assertEqual(self.calls({"rare": 1}), ["UpdateItem", "GetObject"])
+        self.assertEqual(self.work.publishes, 0)
+
+    def test_after_a_conflict_it_merges_with_what_the_other_published(self) -> None:
+        self.tally({"k": 1})
+        self.bucket.faults["PutObject"] = [ClientError("PutObject", "PreconditionFailed", 412)]
+        calls = self.calls({"k": 1}, scan_up_to_words=10)
+        self.assertEqual(calls.count("Scan"), 1, "only the first attempt scans")
+        self.assertEqual(calls.count("PutObject"), 2)
+        self.assertEqual(self.work, Work(scanned_pages=1, conflicts=1, publishes=1))
+
+    def test_concurrent_conditional_writes_and_deletions_are_conflicts_too(self) -> None:
+        self.tally({"k": 1})
+        for code, status in [("ConditionalRequestConflict", 409), ("NoSuchKey", 404)]:
+            self.bucket.faults["PutObject"] = [ClientError("PutObject", code, status)]
+            self.tally({"k": 1})
+            self.assertEqual(self.work.conflicts, 1)
+
+    def test_it_gives_up_after_too_many_conflicts(self) -> None:
+        lost = ClientError("PutObject", "PreconditionFailed", 412)
+        self.bucket.faults["PutObject"] = [lost] * ranking.MAX_CONFLICTS
+        with self.assertRaises(Unavailable):
+            self.tally({"k": 1})
+
+    def test_it_waits_longer_after_each_conflict_up_to_160_ms(self) -> None:
+        lost = ClientError("PutObject", "PreconditionFailed", 412)
+        self.bucket.faults["PutObject"] = [lost] * 6
+        with (
+            mock.patch("wordtally.ranking.time.sleep") as sleep,
+            mock.patch("wordtally.ranking.random.uniform", side_effect=lambda low, high: high),
+        ):
+            ranking.tally(
+                DynamoDBCounts(self.table, "words"),
+                S3Reports(self.bucket, "reports", 600),
+                {"k": 1},
+                0,
+                self.work,
+            )
+        waits = [round(call.args[0] * 1000) for call in sleep.call_args_list]
+        self.assertEqual(waits, [10, 20, 40, 80, 160, 160])

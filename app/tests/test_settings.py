@@ -1,0 +1,35 @@
+"""The function's settings."""
+
+import unittest
+
+from wordtally.settings import Settings, SettingsError
+
+GOOD = {
+    "AWS_REGION": "eu-west-3",
+    "WORDS_TABLE": "words",
+    "REPORTS_BUCKET": "reports",
+    "PRESIGNED_URL_EXPIRY_SECONDS": "600",
+    "SCAN_UP_TO_WORDS": "1000",
+}
+
+
+class FromEnvironment(unittest.TestCase):
+    def test_reads_every_variable(self) -> None:
+        self.assertEqual(
+            Settings.from_environment(GOOD), Settings("eu-west-3", "words", "reports", 600, 1000)
+        )
+
+    def test_lists_every_missing_variable_in_one_error(self) -> None:
+        with self.assertRaises(SettingsError) as raised:
+            Settings.from_environment({})
+        for name in GOOD:
+            self.assertIn(f"{name} is not set", str(raised.exception))
+
+    def test_refuses_numbers_out_of_range(self) -> None:
+        for name, values in {
+            "PRESIGNED_URL_EXPIRY_SECONDS": ["0", "604801", "-1", "1.5", "ten", "٣", "9" * 5000],
+            "SCAN_UP_TO_WORDS": ["-1", "many", "1e3", " 1"],
+        }.items():
+            for value in values:
+                with self.subTest(name=name, value=value[:9]), self.assertRaises(SettingsError):
+                    Settings.from_environment({**GOOD, name: value})

@@ -1,0 +1,71 @@
+"""What a word is."""
+
+import unittest
+
+from wordtally import words
+from wordtally.errors import NoWords, WordTooLong
+
+# The table of the contract, then what it leaves to the standard.
+EXAMPLES = {
+    "The the THE": ["the", "the", "the"],
+    "cat, cat. (cat)": ["cat", "cat", "cat"],
+    "Don't stop — don’t!": ["don't", "stop", "don't"],
+    "'quoted' rock 'n' roll O'Brien's": ["quoted", "rock", "n", "roll", "o'brien's"],
+    "state-of-the-art": ["state", "of", "the", "art"],
+    "na\u00efve nai\u0308ve": ["na\u00efve", "na\u00efve"],
+    "Straße STRASSE": ["strasse", "strasse"],
+    "हिन्दी में": ["हिन्दी", "में"],
+    "می\u200cخواهم": ["می\u200cخواهم"],
+    "3.14 1,000 user@example.com snake_case": ["3.14", "1,000", "user", "example.com", "snake_case"],
+    "你好 мир": ["你", "好", "мир"],
+    "ภาษาไทย": ["ภาษาไทย"],
+    "e.g. a:b l'avion": ["e.g", "a:b", "l'avion"],
+    "🎉 !!! …": [],
+    "": [],
+    "ひらがなカタカナ": ["ひ", "ら", "が", "な", "カタカナ"],
+    "스무 살": ["스무", "살"],
+    "ภาษา\u200bไทย ລາວ ខ្មែរ မြန်မာ": ["ภาษา", "ไทย", "ລາວ", "ខ្មែរ", "မြန်မာ"],
+    "ไทย2ไทย": ["ไทย", "2", "ไทย"],
+    'צה"ל צ\'יפס ג\' ג\'5': ['צה"ל', "צ'יפס", "ג'", "ג'", "5"],
+    "፲፱": ["፲", "፱"],
+    "__init__ _ ___ a_1": ["__init__", "a_1"],
+    "1,000,000.5 1. .5 1,a 1a2b": ["1,000,000.5", "1", "5", "1", "a", "1a2b"],
+    "a..b a.'b 'a''b'": ["a", "b", "a", "b", "a", "b"],
+    "１２３ ﬁn ｶﾞ ½": ["123", "fin", "ガ", "1\u20442"],
+    "co\u00adop": ["co\u00adop"],
+    "a\u0000b\ud800c\ufffdd": ["a", "b", "c", "d"],
+    "\u0301a 🎉\u200db": ["a", "b"],
+    "İI": ["i\u0307i"],
+}
+
+
+class Split(unittest.TestCase):
+    def test_examples(self) -> None:
+        for text, expected in EXAMPLES.items():
+            with self.subTest(text=ascii(text)):
+                self.assertEqual(words.split(text), expected)
+
+    def test_a_word_is_the_same_word_when_split_again(self) -> None:
+        for expected in EXAMPLES.values():
+            for word in expected:
+                with self.subTest(word=ascii(word)):
+                    self.assertEqual(words.split(word), [word])
+
+    def test_ten_thousand_ideographs_are_ten_thousand_words(self) -> None:
+        self.assertEqual(len(words.split("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))), 10_000)
+
+
+class Count(unittest.TestCase):
+    def test_counts_each_word(self) -> None:
+        self.assertEqual(words.count("b A a c A"), {"b": 1, "a": 3, "c": 1})
+
+    def test_a_text_without_words_is_rejected(self) -> None:
+        for text in ["!!! …", "🎉", "_", "\ud800", "\u0000", "\u0301"]:
+            with self.subTest(text=ascii(text)), self.assertRaises(NoWords):
+                words.count(text)
+
+    def test_a_word_may_have_1024_bytes_and_no_more(self) -> None:
+        self.assertEqual(words.count("a " + "é" * 512), {"a": 1, "é" * 512: 1})
+        for word in ["é" * 512 + "e", "e" * 1025]:
+            with self.assertRaises(WordTooLong):
+                words.count("a " + word)

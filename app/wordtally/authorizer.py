@@ -1,0 +1,25 @@
+"""The authorizer's Lambda entry point: REQUEST type, payload format 2.0, simple response.
+
+The environment holds SHA-256 digests of the accepted keys (API_KEY_SHA256, hexadecimal, separated
+by commas), never a key. A request without the header does not come here: the API answers it 401.
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from typing import Any
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, bool]:
+    return authorize(event, os.environ)
+
+
+def authorize(event: dict[str, Any], environment: Mapping[str, str]) -> dict[str, bool]:
+    """`{"isAuthorized": bool}` for the request's `x-api-key`. Without digests nobody gets in."""
+    key = event.get("headers", {}).get("x-api-key", "")
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    accepted = [known for known in environment.get("API_KEY_SHA256", "").split(",") if known]
+    # All of them are compared, each in constant time, so that timing tells nothing.
+    matches = [hmac.compare_digest(digest, known) for known in accepted]
+    return {"isAuthorized": any(matches)}

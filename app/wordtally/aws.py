@@ -1,0 +1,91 @@
+"""How this function talks to AWS: the clients' settings and the meaning of their errors."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wordtally.errors import Unavailable
+
+CONNECT_TIMEOUT_SECONDS = 1.0
+READ_TIMEOUT_SECONDS = 2.0
+MAX_ATTEMPTS = 3
+"""Both services answer within tens of milliseconds, and all attempts of one call, backoff included,
+must fit into the function's time-out: 3 × (1 + 2) s and at most 1 + 2 s of waiting make 12 s.
+Standard retries back off with jitter and stop retrying at all when most calls fail."""
+
+_BUSY = frozenset(
+    [
+        "InternalServerError",
+        "InternalError",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    ]
+)
+
+
+class AwsError(Exception):
+    """AWS refused a call for a reason that trying again will not change, such as a missing permission.
+
+    The message names the operation and AWS's error code, never a value.
+    """
+
+
+def client(service: str, region: str, **config: Any) -> Any:
+    """A boto3 client with deliberate time-outs and retries. Imports boto3, so that nothing else must."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        region_name=region,
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            **config,
+        ),
+    )
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise Unavailable for throttling and outages, AwsError for any other refusal.
+
+    Works on the shape of botocore's errors (`response`, `operation_name`), not on their classes,
+    so that nothing has to import botocore.
+    """
+    try:
+        yield
+    except Exception as error:
+        response = getattr(error, "response", None)
+        operation = getattr(error, "operation_name", None)
+        if isinstance(response, dict) and operation:
+            code = error_code(error)
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _BUSY or status >= 500 or status == 429:
+                raise Unavailable(f"{operation}: {code}") from error
+            raise AwsError(f"{operation}: {code}") from error
+        if _is_network_error(error):
+            raise Unavailable(type(error).__name__) from error
+        raise
+
+
+def error_code(error: Exception) -> str:
+    """AWS's code of a botocore ClientError, such as `PreconditionFailed`; else an empty string."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return ""
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _is_network_error(error: Exception) -> bool:
+    # All of botocore's connection errors and time-outs derive from HTTPClientError.
+    return any(kind.__name__ == "HTTPClientError" for kind in type(error).__mro__)

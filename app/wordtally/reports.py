@@ -1,0 +1,105 @@
+"""The report in S3: the object `top.json` of the reports bucket."""
+
+import json
+from typing import TYPE_CHECKING
+
+from wordtally import aws
+from wordtally.ranking import Conflict, Published, Report
+from wordtally.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEY = "top.json"
+
+_WORDS_IN_TABLE = "words-in-table"  # user metadata: what the last full scan found
+
+# 412: another etag is there. 409: another conditional write is under way. NoSuchKey: the object
+# that If-Match names has been deleted.
+_CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+
+
+class S3Reports:
+    """Implements ranking.Reports. Throttling and outages raise Unavailable."""
+
+    def __init__(self, client: "S3Client", bucket: str, url_expiry_seconds: int) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._url_expiry_seconds = url_expiry_seconds
+
+    def read(self) -> Published:
+        with aws.translated_errors():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
+            except Exception as error:
+                if aws.error_code(error) == "NoSuchKey":
+                    return Published()
+                raise
+            body = answer["Body"].read()
+        return Published(
+            report=_decode(body, answer.get("Metadata", {})),
+            etag=answer["ETag"],
+            version_id=answer.get("VersionId"),
+        )
+
+    def publish(self, report: Report, etag: str | None) -> Published:
+        with aws.translated_errors():
+            try:
+                answer = self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=KEY,
+                    Body=encode(report),
+                    ContentType="application/json",
+                    CacheControl="no-cache",
+                    Metadata={_WORDS_IN_TABLE: str(report.words_in_table)},
+                    **({"IfMatch": etag} if etag else {"IfNoneMatch": "*"}),
+                )
+            except Exception as error:
+                if aws.error_code(error) in _CONFLICTS:
+                    raise Conflict from error
+                raise
+        return Published(report, answer["ETag"], answer.get("VersionId"))
+
+    def url(self, published: Published) -> str:
+        """A presigned URL (SigV4, regional virtual-host endpoint) of that very version."""
+        version = {"VersionId": published.version_id} if published.version_id else {}
+        return self._client.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": self._bucket, "Key": KEY, **version},
+            ExpiresIn=self._url_expiry_seconds,
+        )
+
+
+def connect(settings: Settings) -> S3Reports:
+    """Make the one client of this function instance."""
+    return S3Reports(
+        aws.client(
+            "s3",
+            settings.region,
+            # Without these botocore may sign with SigV2 or for the global host, whose redirect
+            # breaks the signature while a bucket is young.
+            signature_version="s3v4",
+            s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+        ),
+        settings.reports_bucket,
+        settings.presigned_url_expiry_seconds,
+    )
+
+
+def encode(report: Report) -> bytes:
+    """The report's JSON in UTF-8."""
+    entries = [{"word": word, "times": times} for word, times in report.top]
+    return json.dumps({"top10words": entries}, ensure_ascii=False).encode()
+
+
+def _decode(body: bytes, metadata: dict[str, str]) -> Report | None:
+    """None for anything that `publish` did not write: a scan then builds the report anew."""
+    try:
+        entries = json.loads(body)["top10words"]
+        report = Report(
+            tuple((str(entry["word"]), int(entry["times"])) for entry in entries),
+            int(metadata[_WORDS_IN_TABLE]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return report if encode(report) == body else None

@@ -1,0 +1,51 @@
+"""The function's settings, read once from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class SettingsError(Exception):
+    """The environment lacks variables or holds bad values; the message lists all of them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    region: str
+    """AWS region of the table and the bucket, such as `eu-west-3`."""
+    words_table: str
+    reports_bucket: str
+    presigned_url_expiry_seconds: int
+    """1 to 604,800, the range that SigV4 allows."""
+    scan_up_to_words: int
+    """A request scans the table when the last scan found at most this many words; 0 is never."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raise SettingsError, listing every problem at once."""
+        problems: list[str] = []
+
+        def text(name: str) -> str:
+            value = environment.get(name, "")
+            if not value:
+                problems.append(f"{name} is not set")
+            return value
+
+        def number(name: str, least: int, most: int) -> int:
+            value = text(name)
+            if not value:
+                return least
+            if not (value.isascii() and value.isdigit() and least <= int(value[:16]) <= most):
+                problems.append(f"{name} must be a whole number from {least} to {most}")
+                return least
+            return int(value)
+
+        settings = cls(
+            region=text("AWS_REGION"),
+            words_table=text("WORDS_TABLE"),
+            reports_bucket=text("REPORTS_BUCKET"),
+            presigned_url_expiry_seconds=number("PRESIGNED_URL_EXPIRY_SECONDS", 1, 604_800),
+            scan_up_to_words=number("SCAN_UP_TO_WORDS", 0, 10**15),
+        )
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return settings

@@ -1,0 +1,132 @@
+"""What a word is: the default word boundaries of Unicode UAX #29, over `unicodedata` alone.
+
+A text is normalised (NFKC) and case-folded, then translated, character by character, into a
+string of one-letter classes after the Word_Break property, and one regular expression over that
+string finds the words. `unicodedata` lacks Word_Break, so the classes are derived from the general
+category and the character's name (names never change, by the Unicode stability policy).
+
+What the standard leaves open is decided like this:
+- Thai, Lao, Khmer, Myanmar and their kin want a dictionary; here a run of their letters is a word.
+- Ideographs, hiragana and numbers that are no digits (Ethiopic, say) are words one by one.
+- ' and ’ are one apostrophe.
+- A segment without letter or digit (punctuation, emoji, a lone _) is not a word.
+- Rule WB3c, emoji joined by ZWJ, is left out: it joins nothing that is a word.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+
+from wordtally.errors import NoWords, WordTooLong
+
+MAX_WORD_BYTES = 1024
+"""In UTF-8; half of the 2,048 bytes that DynamoDB allows a partition key."""
+
+_LETTER, _HEBREW, _DIGIT, _KATAKANA = "A", "H", "N", "K"
+_JOINER = "_"  # ExtendNumLet: joins letters and digits, is no word by itself
+_SINGLE, _RUN = "I", "S"  # a word each, a word per run
+_EXTEND = "x"  # Extend, Format and ZWJ: rule WB4 keeps them with what they follow
+_OTHER = " "
+
+# Word_Break where category and name do not tell it (WordBreakProperty.txt of Unicode 17), less
+# what NFKC has replaced before.
+_EXCEPTIONS = {
+    "'": "'",
+    '"': '"',
+    **dict.fromkeys("\u00b7\u0387\u055f\u05f4\u2027:", ":"),  # MidLetter
+    **dict.fromkeys("\u2018\u2019.", "."),  # MidNumLet
+    **dict.fromkeys("\u0589\u060c\u060d\u066c\u07f8\u2044,;", ","),  # MidNum
+    "\u066b": _DIGIT,  # ARABIC DECIMAL SEPARATOR
+    "\u200b": _OTHER,  # ZERO WIDTH SPACE parts words, unlike every other format character
+    "\u30fb": _OTHER,  # KATAKANA MIDDLE DOT
+    # Letters or digits to the standard, marks to the reader: Armenian and Hebrew punctuation and
+    # the signs that enclose Arabic numbers.
+    **dict.fromkeys("\u055a\u055b\u055c\u055e\u058a\u05f3\u070f", _JOINER),
+    **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u0890\u0891\u08e2", _JOINER),
+    **dict.fromkeys("\u3031\u3032\u3033\u3034\u3035", _KATAKANA),  # kana repeat marks
+}
+
+_NAMES = {
+    "HEBREW ": _HEBREW,
+    "KATAKANA": _KATAKANA,
+    **dict.fromkeys(["THAI ", "LAO ", "KHMER ", "MYANMAR ", "TAI ", "NEW TAI ", "AHOM "], _RUN),
+    **dict.fromkeys(["CJK ", "KHITAN ", "NUSHU ", "TANGUT "], _SINGLE),
+    **dict.fromkeys(["HIRAGANA ", "HENTAIGANA ", "HANGZHOU ", "IDEOGRAPHIC NUMBER "], _SINGLE),
+    "IDEOGRAPHIC CLOSING ": _SINGLE,
+}
+
+
+def _class_of(char: str) -> str:
+    if char in _EXCEPTIONS:
+        return _EXCEPTIONS[char]
+    category = unicodedata.category(char)
+    name = unicodedata.name(char, "")
+    if category in ("Mn", "Mc", "Me", "Cf"):
+        return _EXTEND
+    if category == "Nd":
+        return _DIGIT
+    if category == "No":
+        return _SINGLE
+    if category == "Pc" or (category == "Sk" and name.startswith("MODIFIER LETTER ")):
+        return _JOINER
+    if category[0] == "L" or category == "Nl":
+        if not name:  # unicodedata knows no names of Tangut ideographs
+            return _SINGLE
+        return next((kind for start, kind in _NAMES.items() if name.startswith(start)), _LETTER)
+    return _OTHER
+
+
+class _Classes(dict[int, str]):
+    """Code point to class letter, for str.translate; fills itself as characters turn up."""
+
+    def __missing__(self, code_point: int) -> str:
+        kind = self[code_point] = _class_of(chr(code_point))
+        return kind
+
+
+_CLASSES = _Classes()
+
+# Every x* is rule WB4. Possessive quantifiers keep the time linear in the length of the text.
+_LETTERS_AND_DIGITS = r"""
+    (?: Ax*+ (?: [:.']x*+(?=[AH]) )?+                                # WB5, WB6, WB7
+      | Hx*+ (?! 'x*+(?![AH]) ) (?: [:.']x*+(?=[AH]) | "x*+(?=H) )?+ # the same, WB7b, WB7c
+      | Nx*+ (?: [,.']x*+(?=N) )?+                                   # WB8, WB11, WB12
+    )++                                                              # WB9, WB10
+"""
+_WORD = re.compile(
+    rf"""
+    (?=[AHNK_])
+    (?: {_LETTERS_AND_DIGITS} | (?:Kx*+)++ )?+                       # WB13
+    (?: (?:_x*+)++ (?: {_LETTERS_AND_DIGITS} | (?:Kx*+)++ )?+ )*+    # WB13a, WB13b
+    (?: Hx*+'x*+ )?+                                                 # WB7a
+    | Ix*+
+    | (?:Sx*+)++
+    """,
+    re.VERBOSE,
+)
+
+
+def split(text: str) -> list[str]:
+    """The words of `text` in order, normalised and case-folded, each as often as it occurs."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
+    folded = unicodedata.normalize("NFKC", folded)
+    classes = folded.translate(_CLASSES)
+    return [
+        folded[match.start() : match.end()].replace("\u2019", "'")
+        for match in _WORD.finditer(classes)
+        if match[0].strip("_x")
+    ]
+
+
+def count(text: str) -> dict[str, int]:
+    """How often each distinct word of `text` occurs, first occurrence first.
+
+    Raise NoWords, or WordTooLong for a word over MAX_WORD_BYTES.
+    """
+    counted = Counter(split(text))
+    if not counted:
+        raise NoWords
+    if any(len(word.encode()) > MAX_WORD_BYTES for word in counted):
+        raise WordTooLong
+    return dict(counted)
