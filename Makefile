@@ -1,0 +1,70 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+PYTHON ?= python3
+PORT ?= 8080
+export PORT FILE URL API_KEY
+export PYTHONPATH := app
+
+RUN := .venv/run/bin/python
+TEST := .venv/test/bin/python
+RUNTIME := .venv/runtime/bin/python
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: .venv/run/ready ## Serve the product on this machine, no AWS needed (PORT=8080 API_KEY=)
+	@exec $(RUN) -m local
+
+.PHONY: demo
+demo: .venv/run/ready ## Post a text file and print its ten most frequent words (FILE= URL= API_KEY=)
+	@exec $(RUN) -m local.demo
+
+.PHONY: test
+test: lint unit .venv/test/ready .venv/runtime/ready ## Set up and run every check
+	$(TEST) -m pytest
+
+.PHONY: unit
+unit: ## The unit tests alone: the standard library, nothing installed
+	cd app && $(PYTHON) -m unittest discover -s tests
+
+.PHONY: lint
+lint: .venv/test/ready ## Format, lint and type checks
+	$(TEST) -m ruff format --check
+	$(TEST) -m ruff check
+	$(TEST) -m mypy
+
+.PHONY: format
+format: .venv/test/ready ## Put every file into the house's format
+	$(TEST) -m ruff check --fix
+	$(TEST) -m ruff format
+	command -v terraform >/dev/null && terraform fmt -recursive
+
+.PHONY: bench
+bench: .venv/run/ready ## Measure calls, times and the cold start
+	@$(RUN) -m bench
+
+.PHONY: pin
+pin: .venv/test/ready ## Renew the pinned versions in the requirements files
+	$(TEST) -m pip install --quiet uv
+	for of in local/requirements local/runtime-requirements tests/requirements; do \
+	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf .venv build .terraform .mypy_cache .pytest_cache .ruff_cache
+
+# A virtual environment per purpose, made again when its requirements change.
+.venv/run/ready: local/requirements.txt
+.venv/test/ready: tests/requirements.txt
+.venv/runtime/ready: local/runtime-requirements.txt
+.venv/%/ready:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	rm -rf .venv/$*
+	$(PYTHON) -m venv .venv/$*
+	.venv/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,1 @@
+"""The product on one machine, without AWS: `python -m local` serves it."""

@@ -1,0 +1,157 @@
+"""The emulated AWS: moto in a process of its own, with what the product relies on made right.
+
+As a program (`python -m local.aws`) it serves, prints its address and ends when its standard input
+does, so that it never outlives the process that started it.
+"""
+
+import calendar
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+REGION = "eu-west-3"
+ACCESS_KEY_ID = "local"
+SECRET_ACCESS_KEY = "local-secret"  # noqa: S105 - opens nothing but the emulated AWS
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def environment(url: str) -> dict[str, str]:
+    """What a process needs to take the emulated AWS at `url` for AWS."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        # An IP address: botocore then falls back to path-style URLs, which need no DNS.
+        "AWS_ENDPOINT_URL": url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@contextlib.contextmanager
+def running(module: str = "local.aws") -> Iterator[str]:
+    """The address of an emulated AWS that runs for as long as the context does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the process that started it
+    )
+    assert process.stdin and process.stdout
+    try:
+        url = process.stdout.readline().strip()
+        if not url:
+            raise RuntimeError("the emulated AWS did not start")
+        yield url
+    finally:
+        process.stdin.close()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+def create_storage(table: str, bucket: str) -> None:
+    """What modules/storage creates, as far as the function sees it."""
+    import boto3
+
+    boto3.client("dynamodb").create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "word", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "word", "AttributeType": "S"}],
+    )
+    boto3.client("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+
+
+def serialised(application: Wsgi) -> Wsgi:
+    """One request at a time: moto loses updates when two threads write the same item or object."""
+    lock = threading.Lock()
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        with lock:
+            return list(application(environ, start_response))
+
+    return serve
+
+
+def checking_presigned_urls(application: Wsgi) -> Wsgi:
+    """Answer 403 to a presigned URL that S3 would refuse; moto looks at neither signature nor age."""
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+        problem = _problem(environ, query) if "X-Amz-Signature" in query else None
+        if problem:
+            body = f"<Error><Code>AccessDenied</Code><Message>{problem}</Message></Error>".encode()
+            headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+            start_response("403 Forbidden", headers)
+            return [body]
+        return application(environ, start_response)
+
+    return serve
+
+
+def _problem(environ: dict[str, Any], query: dict[str, str]) -> str | None:
+    from botocore.auth import S3SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    try:
+        key_id, date, region, service, _ = query["X-Amz-Credential"].split("/")
+        signed_at = time.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
+        expires = int(query["X-Amz-Expires"])
+    except (KeyError, ValueError):
+        return "Query-string authentication parameters are missing or malformed"
+    if time.time() > calendar.timegm(signed_at) + expires:
+        return "Request has expired"
+    unsigned = "&".join(
+        part
+        for part in environ["QUERY_STRING"].split("&")
+        if not part.startswith("X-Amz-Signature=")
+    )
+    request = AWSRequest(
+        method=environ["REQUEST_METHOD"],
+        url=f"http://{environ['HTTP_HOST']}{environ['PATH_INFO']}?{unsigned}",
+        headers={"host": environ["HTTP_HOST"]},
+    )
+    request.context["timestamp"] = query["X-Amz-Date"]
+    signer = S3SigV4QueryAuth(Credentials(key_id, SECRET_ACCESS_KEY), service, region, expires)
+    canonical = signer.canonical_request(request)
+    right = signer.signature(signer.string_to_sign(request, canonical), request)
+    if key_id != ACCESS_KEY_ID or right != query["X-Amz-Signature"]:
+        return "The request signature we calculated does not match the signature you provided"
+    return None
+
+
+def serve(application: Wsgi) -> None:
+    """Serve on a free port until standard input ends."""
+    from cheroot.wsgi import Server
+
+    # Whoever started this may have blocked them in itself.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
+    server = Server(("127.0.0.1", 0), application, numthreads=32)
+    server.prepare()
+    threading.Thread(target=server.serve, daemon=True).start()
+    print(f"http://127.0.0.1:{server.bind_addr[1]}", flush=True)
+    sys.stdin.read()
+    os._exit(0)  # without waiting for the server's threads
+
+
+def application() -> Wsgi:
+    """moto, corrected."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    return checking_presigned_urls(serialised(DomainDispatcherApplication(create_backend_app)))
+
+
+if __name__ == "__main__":
+    serve(application())

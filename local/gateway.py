@@ -1,0 +1,208 @@
+"""An HTTP API (API Gateway v2) look-alike: WSGI in, payload 2.0 events to a Lambda function.
+
+As far as a caller or the function can tell it answers as the real one does: body as text only for
+textual content types, lower-case headers, and the API's own answers for what never reaches the
+function or what the function cannot answer.
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""An HTTP API's quota for a payload."""
+
+_TEXT = ("text/", "application/json", "application/xml", "application/javascript")
+
+Event = dict[str, Any]
+
+
+class FunctionError(Exception):
+    """The function raised or died; what it said is in its own log."""
+
+
+class FunctionTimeout(FunctionError):
+    """The function did not answer within the integration's time-out."""
+
+
+class Function(Protocol):
+    def invoke(self, event: Event) -> Any:
+        """The function's result. Raise FunctionError."""
+
+
+@dataclass(frozen=True)
+class Route:
+    function: Function
+    authorizer: Function | None = None
+    identity_header: str = "x-api-key"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def _message(status: int, message: str) -> Answer:
+    """An answer of the API itself."""
+    body = json.dumps({"message": message}, separators=(",", ":")).encode()
+    return Answer(status, body, {"content-type": "application/json"})
+
+
+class Gateway:
+    """A WSGI application. `routes` maps route keys such as `POST /`."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self.routes = routes
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        request_id = uuid.uuid4().hex
+        answer = self._answer(environ, request_id)
+        headers = {**answer.headers, "apigw-requestid": request_id}
+        headers["content-length"] = str(len(answer.body))
+        start_response(
+            f"{answer.status} {_reason(answer.status)}",
+            [(name, str(value)) for name, value in headers.items()],
+        )
+        return [answer.body]
+
+    def _answer(self, environ: dict[str, Any], request_id: str) -> Answer:
+        body = _read(environ)
+        if body is None:
+            return _message(413, "Request Entity Too Large")
+        route_key = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'] or '/'}"
+        route = self.routes.get(route_key)
+        if route is None:
+            return _message(404, "Not Found")
+        event = event_of(environ, route_key, request_id)
+        if route.authorizer:
+            refusal = _ask(route.authorizer, route.identity_header, event)
+            if refusal:
+                return refusal
+        try:
+            return _translated(route.function.invoke(_with_body(event, body)))
+        except FunctionTimeout:
+            return _message(503, "Service Unavailable")
+        except FunctionError:
+            return _message(500, "Internal Server Error")
+
+
+def _read(environ: dict[str, Any]) -> bytes | None:
+    """The body, or None if it is too large (read to its end all the same: the client is sending)."""
+    stream = environ["wsgi.input"]
+    chunks, size = [], 0
+    while chunk := stream.read(65_536):
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+    return b"".join(chunks) if size <= MAX_BODY_BYTES else None
+
+
+def event_of(environ: dict[str, Any], route_key: str, request_id: str) -> Event:
+    """A request's event in payload format 2.0, without its body."""
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
+    }
+    cookies = headers.pop("cookie", None)
+    path = environ["PATH_INFO"] or "/"
+    query = environ.get("QUERY_STRING", "")
+    now = time.time()
+    event: Event = {
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "local",
+            "domainName": headers.get("host", ""),
+            "domainPrefix": headers.get("host", "").split(".")[0],
+            "http": {
+                "method": environ["REQUEST_METHOD"],
+                "path": path,
+                "protocol": environ.get("SERVER_PROTOCOL", "HTTP/1.1"),
+                "sourceIp": environ.get("REMOTE_ADDR", ""),
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": request_id,
+            "routeKey": route_key,
+            "stage": "$default",
+            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+            "timeEpoch": int(now * 1000),
+        },
+        "isBase64Encoded": False,
+    }
+    if cookies:
+        event["cookies"] = [cookie.strip() for cookie in cookies.split(";")]
+    if query:
+        parameters: dict[str, str] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            parameters[name] = f"{parameters[name]},{value}" if name in parameters else value
+        event["queryStringParameters"] = parameters
+    return event
+
+
+def _with_body(event: Event, body: bytes) -> Event:
+    """Text for textual content types, base64 for all others and when there is none."""
+    if not body:
+        return event
+    if event["headers"].get("content-type", "").lower().startswith(_TEXT):
+        try:
+            return {**event, "body": body.decode()}
+        except UnicodeDecodeError:
+            pass  # not the text it claims to be
+    return {**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
+
+
+def _ask(authorizer: Function, identity_header: str, event: Event) -> Answer | None:
+    """What a REQUEST authorizer with simple responses makes of a request; None lets it pass."""
+    identity = event["headers"].get(identity_header)
+    if not identity:
+        return _message(401, "Unauthorized")
+    request = {
+        **{name: value for name, value in event.items() if name != "isBase64Encoded"},
+        "type": "REQUEST",
+        "routeArn": "arn:aws:execute-api:eu-west-3:123456789012:local/$default/POST/",
+        "identitySource": [identity],
+    }
+    try:
+        result = authorizer.invoke(request)
+    except FunctionError:
+        return _message(500, "Internal Server Error")
+    if isinstance(result, dict) and result.get("isAuthorized") is True:
+        return None
+    return _message(403, "Forbidden")
+
+
+def _translated(result: Any) -> Answer:
+    """A function's result as an answer: with a statusCode as it says, without one as a JSON body."""
+    if not isinstance(result, dict) or "statusCode" not in result:
+        return Answer(200, json.dumps(result).encode(), {"content-type": "application/json"})
+    try:
+        body = result.get("body") or ""
+        return Answer(
+            int(result["statusCode"]),
+            base64.b64decode(body) if result.get("isBase64Encoded") else body.encode(),
+            {name.lower(): value for name, value in result.get("headers", {}).items()},
+        )
+    except (ValueError, TypeError, AttributeError):
+        return _message(500, "Internal Server Error")
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

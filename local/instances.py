@@ -1,0 +1,66 @@
+"""Lambda in this process: instances that serve one request at a time, made when all are busy."""
+
+import json
+import logging
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from local.gateway import Event, FunctionError
+
+Handler = Callable[[Event, Any], Any]
+
+
+class InProcessFunction:
+    """Implements gateway.Function. `start` makes an instance: a handler with its own clients."""
+
+    def __init__(self, start: Callable[[], Handler]) -> None:
+        self._start = start
+        self._starting = threading.Lock()  # boto3 must not make two clients at once
+        self._idle: list[Handler] = []
+
+    def invoke(self, event: Event) -> Any:
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            with self._starting:
+                instance = self._start()
+        try:
+            # Through JSON and back, as between the API and Lambda.
+            result = instance(
+                json.loads(json.dumps(event)), SimpleNamespace(aws_request_id=str(uuid.uuid4()))
+            )
+            return json.loads(json.dumps(result))
+        except Exception as error:
+            traceback.print_exc()
+            raise FunctionError from error
+        finally:
+            self._idle.append(instance)
+
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, as under Lambda's JSON log format."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "timestamp": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stdout() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("wordtally")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)

@@ -1,0 +1,90 @@
+# The HTTP API: POST / to the function, its stage, access log and throttling, and the authorizer.
+
+resource "aws_apigatewayv2_api" "main" {
+  name          = var.name
+  description   = "POST a text, get a link to the ten most frequent words so far."
+  protocol_type = "HTTP"
+}
+
+resource "aws_apigatewayv2_integration" "function" {
+  api_id                 = aws_apigatewayv2_api.main.id
+  integration_type       = "AWS_PROXY"
+  integration_uri        = var.function.invoke_arn
+  payload_format_version = "2.0"
+  timeout_milliseconds   = 30000
+}
+
+resource "aws_apigatewayv2_route" "post" {
+  api_id             = aws_apigatewayv2_api.main.id
+  route_key          = "POST /"
+  target             = "integrations/${aws_apigatewayv2_integration.function.id}"
+  authorization_type = var.enable_authorizer ? "CUSTOM" : "NONE"
+  authorizer_id      = one(aws_apigatewayv2_authorizer.key[*].id)
+}
+
+resource "aws_apigatewayv2_stage" "default" {
+  api_id      = aws_apigatewayv2_api.main.id
+  name        = "$default"
+  auto_deploy = true
+
+  access_log_settings {
+    destination_arn = aws_cloudwatch_log_group.access.arn
+    # No header and no body: neither keys nor texts.
+    format = jsonencode({
+      requestId        = "$context.requestId"
+      requestTime      = "$context.requestTime"
+      sourceIp         = "$context.identity.sourceIp"
+      routeKey         = "$context.routeKey"
+      status           = "$context.status"
+      responseLength   = "$context.responseLength"
+      responseLatency  = "$context.responseLatency"
+      integrationError = "$context.integrationErrorMessage"
+      authorizerError  = "$context.authorizer.error"
+    })
+  }
+
+  default_route_settings {
+    throttling_rate_limit  = var.throttle_rate_per_second
+    throttling_burst_limit = var.throttle_burst
+  }
+}
+
+# Under /aws/vendedlogs/, so that the account's one policy for log delivery does not grow with it.
+resource "aws_cloudwatch_log_group" "access" {
+  name              = "/aws/vendedlogs/${var.name}-api"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_permission" "route" {
+  statement_id  = "CallFromRoute"
+  action        = "lambda:InvokeFunction"
+  function_name = var.function.function_name
+  qualifier     = var.function.alias
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/POST/"
+}
+
+resource "aws_apigatewayv2_authorizer" "key" {
+  count = var.enable_authorizer ? 1 : 0
+
+  api_id                            = aws_apigatewayv2_api.main.id
+  name                              = "api-key"
+  authorizer_type                   = "REQUEST"
+  authorizer_uri                    = var.authorizer.invoke_arn
+  authorizer_payload_format_version = "2.0"
+  enable_simple_responses           = true
+  identity_sources                  = ["$request.header.x-api-key"]
+  # Short: an answer in the cache outlives a key that is withdrawn.
+  authorizer_result_ttl_in_seconds = 30
+}
+
+resource "aws_lambda_permission" "authorizer" {
+  count = var.enable_authorizer ? 1 : 0
+
+  statement_id  = "CallFromAuthorizer"
+  action        = "lambda:InvokeFunction"
+  function_name = var.authorizer.function_name
+  qualifier     = var.authorizer.alias
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/authorizers/${aws_apigatewayv2_authorizer.key[0].id}"
+}

@@ -1,0 +1,9 @@
+output "uri" {
+  description = "Where to POST."
+  value       = "${aws_apigatewayv2_api.main.api_endpoint}/"
+}
+
+output "access_log_group_name" {
+  description = "Name of the access log's group."
+  value       = aws_cloudwatch_log_group.access.name
+}

@@ -1,0 +1,48 @@
+variable "name" {
+  description = "Name of the API and, behind /aws/vendedlogs/, of its access log."
+  type        = string
+  nullable    = false
+}
+
+variable "function" {
+  description = "The function behind POST /."
+  type = object({
+    function_name = string
+    alias         = string
+    invoke_arn    = string
+  })
+  nullable = false
+}
+
+variable "enable_authorizer" {
+  description = "Ask the authorizer before each request. (A plan must know this before it knows the authorizer's ARN.)"
+  type        = bool
+  nullable    = false
+}
+
+variable "authorizer" {
+  description = "The function that checks x-api-key; null without enable_authorizer."
+  type = object({
+    function_name = string
+    alias         = string
+    invoke_arn    = string
+  })
+}
+
+variable "throttle_rate_per_second" {
+  description = "Requests a second let through on average."
+  type        = number
+  nullable    = false
+}
+
+variable "throttle_burst" {
+  description = "Requests let through at once."
+  type        = number
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the access log is kept."
+  type        = number
+  nullable    = false
+}

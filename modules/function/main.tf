@@ -1,0 +1,100 @@
+# One Lambda done right: package, role, log group, versions, and the alias `live` that is called.
+
+locals {
+  zip   = "${path.root}/build/${var.name}.zip"
+  files = sort(tolist(fileset(var.source_dir, "**/*.py")))
+
+  # Over the sources, not over the zip: a plan after an apply is empty on any machine, also where
+  # the zip was never built.
+  source_hash = base64sha256(join("\n", [
+    for file in local.files : "${file} ${filesha256("${var.source_dir}/${file}")}"
+  ]))
+}
+
+# Builds the zip when the function will be created or updated from it; needs no other provider.
+resource "terraform_data" "package" {
+  triggers_replace = [local.zip, local.source_hash, var.name]
+
+  provisioner "local-exec" {
+    command = "python3 '${path.module}/package.py' '${var.source_dir}' '${local.zip}'"
+  }
+}
+
+resource "aws_cloudwatch_log_group" "main" {
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_iam_role" "main" {
+  name = var.name
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "RunAsFunction"
+      Effect    = "Allow"
+      Principal = { Service = "lambda.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "main" {
+  name = "function"
+  role = aws_iam_role.main.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid      = "WriteLogs"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = ["${aws_cloudwatch_log_group.main.arn}:*"]
+      }],
+      [for sid, permission in var.permissions : {
+        Sid      = sid
+        Effect   = "Allow"
+        Action   = permission.actions
+        Resource = permission.resources
+      }],
+    )
+  })
+}
+
+resource "aws_lambda_function" "main" {
+  function_name    = var.name
+  description      = var.description
+  role             = aws_iam_role.main.arn
+  runtime          = "python3.12"
+  architectures    = ["arm64"]
+  handler          = var.handler
+  filename         = local.zip
+  source_code_hash = local.source_hash
+  memory_size      = var.memory_mb
+  timeout          = var.timeout_seconds
+  publish          = true
+
+  environment {
+    variables = var.environment
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    log_group             = aws_cloudwatch_log_group.main.name
+    application_log_level = "INFO"
+    system_log_level      = "WARN"
+  }
+
+  depends_on = [
+    terraform_data.package,
+    aws_iam_role_policy.main, # a first call must not come before its permissions
+  ]
+}
+
+resource "aws_lambda_alias" "live" {
+  name             = "live"
+  description      = "What callers reach."
+  function_name    = aws_lambda_function.main.function_name
+  function_version = aws_lambda_function.main.version
+}

@@ -1,0 +1,25 @@
+"""Zip a Python package for Lambda: `python3 package.py SOURCE_DIR ZIP`.
+
+The same sources give the same bytes on every machine: names sorted, dates and modes fixed, nothing
+compressed (so no version of zlib shows; the package is small).
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+
+def build(source: Path, target: Path) -> None:
+    """Put every *.py file below `source` into `target`, under the name of `source`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files = {path.relative_to(source.parent).as_posix(): path for path in source.rglob("*.py")}
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, whatever this machine is
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, files[name].read_bytes())
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]).resolve(), Path(sys.argv[2]))

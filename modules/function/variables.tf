@@ -1,0 +1,57 @@
+variable "name" {
+  description = "Name of the function, its role and, behind /aws/lambda/, its log group."
+  type        = string
+  nullable    = false
+}
+
+variable "description" {
+  description = "What the function does, in a sentence."
+  type        = string
+  nullable    = false
+}
+
+variable "source_dir" {
+  description = "Directory of the Python package to deploy, relative to the root module."
+  type        = string
+  nullable    = false
+}
+
+variable "handler" {
+  description = "Entry point: package.module.function."
+  type        = string
+  nullable    = false
+}
+
+variable "memory_mb" {
+  description = "Memory in MB; a whole vCPU comes with 1,769. Duration is billed in proportion."
+  type        = number
+  nullable    = false
+}
+
+variable "timeout_seconds" {
+  description = "Seconds after which Lambda ends a call."
+  type        = number
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the logs are kept."
+  type        = number
+  nullable    = false
+}
+
+variable "environment" {
+  description = "Environment variables of the function."
+  type        = map(string)
+  nullable    = false
+}
+
+variable "permissions" {
+  description = "What the function may do besides writing its logs: one IAM statement per purpose, by its sid."
+  type = map(object({
+    actions   = list(string)
+    resources = list(string)
+  }))
+  default  = {}
+  nullable = false
+}

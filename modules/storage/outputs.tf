@@ -1,0 +1,24 @@
+output "words_table_name" {
+  description = "Name of the table of words."
+  value       = aws_dynamodb_table.words.name
+}
+
+output "words_table_arn" {
+  description = "ARN of the table of words."
+  value       = aws_dynamodb_table.words.arn
+}
+
+output "reports_bucket_name" {
+  description = "Name of the bucket of reports."
+  value       = aws_s3_bucket.reports.id
+}
+
+output "reports_bucket_arn" {
+  description = "ARN of the bucket of reports."
+  value       = aws_s3_bucket.reports.arn
+}
+
+output "report_arn" {
+  description = "ARN of the one object that the bucket holds."
+  value       = "${aws_s3_bucket.reports.arn}/top.json"
+}

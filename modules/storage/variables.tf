@@ -1,0 +1,17 @@
+variable "words_table_name" {
+  description = "Name of the table of words."
+  type        = string
+  nullable    = false
+}
+
+variable "reports_bucket_name" {
+  description = "Name of the bucket of reports, unique in the world."
+  type        = string
+  nullable    = false
+}
+
+variable "enable_versioning" {
+  description = "Keep old versions of the report."
+  type        = bool
+  nullable    = false
+}
