@@ -1,4 +1,4 @@
-"""`make run`: serve the product until Ctrl-C or SIGTERM. PORT and API_KEY come from the environment."""
+"""`make run`: serve the product until Ctrl-C or SIGTERM; PORT and API_KEY are in the environment."""
 
 import os
 import shlex

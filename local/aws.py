@@ -36,6 +36,19 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
+def client(service: str, url: str) -> Any:
+    """A boto3 client of the emulated AWS at `url`, whatever the environment says."""
+    import boto3
+
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+    )
+
+
 @contextlib.contextmanager
 def running(module: str = "local.aws") -> Iterator[str]:
     """The address of an emulated AWS that runs for as long as the context does."""
@@ -46,7 +59,8 @@ def running(module: str = "local.aws") -> Iterator[str]:
         text=True,
         start_new_session=True,  # Ctrl-C is for the process that started it
     )
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     try:
         url = process.stdout.readline().strip()
         if not url:
@@ -58,19 +72,27 @@ def running(module: str = "local.aws") -> Iterator[str]:
         process.stdout.close()
 
 
-def create_storage(table: str, bucket: str) -> None:
+def create_storage(url: str, table: str, bucket: str) -> None:
     """What modules/storage creates, as far as the function sees it."""
-    import boto3
-
-    boto3.client("dynamodb").create_table(
+    client("dynamodb", url).create_table(
         TableName=table,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[{"AttributeName": "word", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "word", "AttributeType": "S"}],
     )
-    boto3.client("s3").create_bucket(
+    client("s3", url).create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
+
+
+def delete_storage(url: str, table: str, bucket: str) -> None:
+    """Undo create_storage."""
+    client("dynamodb", url).delete_table(TableName=table)
+    s3 = client("s3", url)
+    versions = s3.list_object_versions(Bucket=bucket)
+    for stored in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
+        s3.delete_object(Bucket=bucket, Key=stored["Key"], VersionId=stored["VersionId"])
+    s3.delete_bucket(Bucket=bucket)
 
 
 def serialised(application: Wsgi) -> Wsgi:
@@ -85,7 +107,7 @@ def serialised(application: Wsgi) -> Wsgi:
 
 
 def checking_presigned_urls(application: Wsgi) -> Wsgi:
-    """Answer 403 to a presigned URL that S3 would refuse; moto looks at neither signature nor age."""
+    """Answer 403 to a presigned URL that S3 would refuse; moto checks neither signature nor age."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
@@ -106,7 +128,7 @@ def _problem(environ: dict[str, Any], query: dict[str, str]) -> str | None:
     from botocore.credentials import Credentials
 
     try:
-        key_id, date, region, service, _ = query["X-Amz-Credential"].split("/")
+        key_id, _, region, service, _ = query["X-Amz-Credential"].split("/")
         signed_at = time.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
         expires = int(query["X-Amz-Expires"])
     except (KeyError, ValueError):

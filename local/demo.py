@@ -1,6 +1,6 @@
-"""`make demo`: post a text file, in pieces that the API takes, and print the ten most frequent words.
+"""`make demo`: post a text file, in pieces that the API takes, and print the report.
 
-FILE, URL and API_KEY come from the environment; without URL it serves the product itself meanwhile.
+FILE, URL and API_KEY are in the environment; without URL it serves the product itself meanwhile.
 """
 
 import contextlib
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import requests
 from tqdm import tqdm
-
-from local.server import serving
 from wordtally import words
 from wordtally.http import MAX_CHARACTERS
+
+from local.server import serving
 
 
 def pieces(text: str, most: int = MAX_CHARACTERS) -> Iterator[str]:

@@ -97,7 +97,7 @@ class Gateway:
 
 
 def _read(environ: dict[str, Any]) -> bytes | None:
-    """The body, or None if it is too large (read to its end all the same: the client is sending)."""
+    """The body, or None if it is too large (read to its end: the client is sending it)."""
     stream = environ["wsgi.input"]
     chunks, size = [], 0
     while chunk := stream.read(65_536):
@@ -187,7 +187,7 @@ def _ask(authorizer: Function, identity_header: str, event: Event) -> Answer | N
 
 
 def _translated(result: Any) -> Answer:
-    """A function's result as an answer: with a statusCode as it says, without one as a JSON body."""
+    """A function's result as an answer: as its statusCode says, or whole as a JSON body."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return Answer(200, json.dumps(result).encode(), {"content-type": "application/json"})
     try:

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator
 
 from cheroot.wsgi import Server
+from wordtally import authorizer, handler
+from wordtally.settings import Settings
 
 from local import aws
 from local.gateway import Gateway, Route
 from local.instances import Handler, InProcessFunction
-from wordtally import authorizer, handler
-from wordtally.settings import Settings
 
 TABLE = "wordtally-words"
 BUCKET = "wordtally-reports"
@@ -37,7 +37,7 @@ def serving(port: int, api_key: str = "") -> Iterator[str]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.environment(cloud))
-        aws.create_storage(TABLE, BUCKET)
+        aws.create_storage(cloud, TABLE, BUCKET)
         gateway.routes = {"POST /": route(api_key)}
         threading.Thread(target=server.serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.bind_addr[1]}/"
@@ -65,5 +65,5 @@ def route(api_key: str) -> Route:
     digests = {"API_KEY_SHA256": hashlib.sha256(api_key.encode()).hexdigest()}
     return Route(
         function,
-        InProcessFunction(lambda: lambda event, context: authorizer.authorize(event, digests)),
+        InProcessFunction(lambda: lambda event, _: authorizer.authorize(event, digests)),
     )

@@ -9,9 +9,7 @@ from unittest import mock
 from wordtally import authorizer
 
 KEYS = ["correct horse battery", "the key before it"]
-ENVIRONMENT = {
-    "API_KEY_SHA256": ",".join(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)
-}
+ENVIRONMENT = {"API_KEY_SHA256": ",".join(hashlib.sha256(key.encode()).hexdigest() for key in KEYS)}
 
 
 def event(key: str | None) -> dict[str, Any]:
@@ -22,9 +20,7 @@ def event(key: str | None) -> dict[str, Any]:
 class Authorize(unittest.TestCase):
     def test_each_accepted_key_gets_in(self) -> None:
         for key in KEYS:
-            self.assertEqual(
-                authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": True}
-            )
+            self.assertEqual(authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": True})
 
     def test_nothing_else_does(self) -> None:
         digest = ENVIRONMENT["API_KEY_SHA256"].split(",")[0]

@@ -4,7 +4,6 @@ import unittest
 
 from contract import CountsContract, ReportsContract
 from fakes import FakeDynamoDB, FakeS3
-
 from wordtally.counts import DynamoDBCounts
 from wordtally.reports import S3Reports
 

@@ -6,7 +6,6 @@ import unittest
 from typing import Any
 
 from fakes import ClientError, FakeDynamoDB, ReadTimeoutError
-
 from wordtally import aws
 from wordtally.counts import WORKERS, DynamoDBCounts
 from wordtally.errors import Unavailable

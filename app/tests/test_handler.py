@@ -12,7 +12,6 @@ from unittest import mock
 
 from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
 from test_http import parameter, post
-
 from wordtally import handler
 from wordtally.counts import DynamoDBCounts
 from wordtally.reports import KEY, S3Reports

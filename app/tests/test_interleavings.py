@@ -22,9 +22,10 @@ Step = tuple[Any, ...]
 History = tuple[Any, ...]
 Words = tuple[tuple[str, int], ...]
 PAGE = 6  # words per page of a scan
+NOTHING = Published()
 
 # Ten words, so that an eleventh has to compete, and ties at the tenth place.
-TEN: Words = tuple((word, 4) for word in "bcdefghi") + (("x", 2), ("y", 2))
+TEN: Words = (*((word, 4) for word in "bcdefghi"), ("x", 2), ("y", 2))
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class World:
     """The table and the bucket, as one hashable value."""
 
     table: Words
-    published: Published = Published()
+    published: Published = NOTHING
     publishes: int = 0
 
     def after(self, step: Step, conditional: bool) -> tuple["World", Any]:
@@ -89,10 +90,12 @@ class Ports:
             start = page[-1][0]
 
     def read(self) -> Published:
-        return self.do("read")
+        published: Published = self.do("read")
+        return published
 
     def publish(self, report: Report, etag: str | None) -> Published:
-        return self.do("publish", report, etag)
+        published: Published = self.do("publish", report, etag)
+        return published
 
 
 Protocol = Callable[[Ports, dict[str, int], int], object]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from unittest import mock
 
 from fakes import ClientError, FakeDynamoDB, FakeS3
-
 from wordtally import ranking
 from wordtally.counts import DynamoDBCounts
 from wordtally.errors import Unavailable
@@ -17,9 +16,7 @@ from wordtally.reports import KEY, S3Reports
 class Top(unittest.TestCase):
     def test_most_frequent_first_ties_in_code_point_order(self) -> None:
         totals = [("b", 1), ("é", 1), ("a", 1), ("z", 1), ("c", 2)]
-        self.assertEqual(
-            ranking.top(totals), (("c", 2), ("a", 1), ("b", 1), ("z", 1), ("é", 1))
-        )
+        self.assertEqual(ranking.top(totals), (("c", 2), ("a", 1), ("b", 1), ("z", 1), ("é", 1)))
 
     def test_ten_at_the_most_and_the_tenth_by_code_point(self) -> None:
         totals = [(chr(code), 1) for code in range(ord("z"), ord("a") - 1, -1)]
@@ -112,7 +109,9 @@ class Tally(unittest.TestCase):
         self.tally({"a": 1})
         self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=0))
 
-    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_for_ever(self) -> None:
+    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_for_ever(
+        self,
+    ) -> None:
         self.tally({f"frequent{number}": 9 for number in range(10)}, scan_up_to_words=12)
         self.tally({f"rare{number}": 1 for number in range(5)}, scan_up_to_words=12)
         self.assertNotIn("Scan", self.calls({"rare9": 1}, scan_up_to_words=12))

@@ -4,7 +4,6 @@ tested in tests/test_presigned_url.py, which needs boto3."""
 import unittest
 
 from fakes import ClientError, FakeS3, ReadTimeoutError
-
 from wordtally import aws, reports
 from wordtally.errors import Unavailable
 from wordtally.ranking import Report

@@ -16,7 +16,13 @@ EXAMPLES = {
     "Straße STRASSE": ["strasse", "strasse"],
     "हिन्दी में": ["हिन्दी", "में"],
     "می\u200cخواهم": ["می\u200cخواهم"],
-    "3.14 1,000 user@example.com snake_case": ["3.14", "1,000", "user", "example.com", "snake_case"],
+    "3.14 1,000 user@example.com snake_case": [
+        "3.14",
+        "1,000",
+        "user",
+        "example.com",
+        "snake_case",
+    ],
     "你好 мир": ["你", "好", "мир"],
     "ภาษาไทย": ["ภาษาไทย"],
     "e.g. a:b l'avion": ["e.g", "a:b", "l'avion"],
@@ -26,7 +32,7 @@ EXAMPLES = {
     "스무 살": ["스무", "살"],
     "ภาษา\u200bไทย ລາວ ខ្មែរ မြန်မာ": ["ภาษา", "ไทย", "ລາວ", "ខ្មែរ", "မြန်မာ"],
     "ไทย2ไทย": ["ไทย", "2", "ไทย"],
-    'צה"ל צ\'יפס ג\' ג\'5': ['צה"ל', "צ'יפס", "ג'", "ג'", "5"],
+    "צה\"ל צ'יפס ג' ג'5": ['צה"ל', "צ'יפס", "ג'", "ג'", "5"],
     "፲፱": ["፲", "፱"],
     "__init__ _ ___ a_1": ["__init__", "a_1"],
     "1,000,000.5 1. .5 1,a 1a2b": ["1,000,000.5", "1", "5", "1", "a", "1a2b"],
@@ -52,7 +58,9 @@ class Split(unittest.TestCase):
                     self.assertEqual(words.split(word), [word])
 
     def test_ten_thousand_ideographs_are_ten_thousand_words(self) -> None:
-        self.assertEqual(len(words.split("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))), 10_000)
+        self.assertEqual(
+            len(words.split("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))), 10_000
+        )
 
 
 class Count(unittest.TestCase):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, bool]:
+def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, bool]:
     return authorize(event, os.environ)
 
 

@@ -32,14 +32,14 @@ _BUSY = frozenset(
 
 
 class AwsError(Exception):
-    """AWS refused a call for a reason that trying again will not change, such as a missing permission.
+    """AWS refused a call, and trying again will not change it: a missing permission, say.
 
     The message names the operation and AWS's error code, never a value.
     """
 
 
 def client(service: str, region: str, **config: Any) -> Any:
-    """A boto3 client with deliberate time-outs and retries. Imports boto3, so that nothing else must."""
+    """A boto3 client with deliberate time-outs and retries. Nothing else here imports boto3."""
     import boto3
     from botocore.config import Config
 

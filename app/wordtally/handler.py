@@ -47,7 +47,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> http.Answer:
 def respond(
     application: Callable[[], Application], event: dict[str, Any], context: Any
 ) -> http.Answer:
-    """Answer with the application that `application` makes or keeps; if it cannot, that is a 500."""
+    """Answer with what `application` makes or keeps; if it cannot, that is a 500."""
     return http.respond(
         event,
         context.aws_request_id,

@@ -45,7 +45,7 @@ def respond(
         summary["code"] = error.code
         if str(error):
             summary["cause"] = str(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary
         sentence = "Something went wrong here. Report it with this request id if it happens again."
         answer = _answer(
             500, {"error": sentence, "code": "internal_error", "request_id": request_id}
@@ -92,7 +92,7 @@ def _json_of(event: dict[str, Any]) -> object:
         raise InvalidJson(type(error).__name__) from None
 
 
-def _refuse_constant(name: str) -> None:
+def _refuse_constant(_name: str) -> None:
     raise ValueError("NaN and Infinity are not JSON")
 
 

@@ -1,7 +1,8 @@
 """The report in S3: the object `top.json` of the reports bucket."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from wordtally import aws
 from wordtally.ranking import Conflict, Published, Report
@@ -39,10 +40,11 @@ class S3Reports:
         return Published(
             report=_decode(body, answer.get("Metadata", {})),
             etag=answer["ETag"],
-            version_id=answer.get("VersionId"),
+            version_id=_version_id(answer),
         )
 
     def publish(self, report: Report, etag: str | None) -> Published:
+        condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         with aws.translated_errors():
             try:
                 answer = self._client.put_object(
@@ -52,13 +54,13 @@ class S3Reports:
                     ContentType="application/json",
                     CacheControl="no-cache",
                     Metadata={_WORDS_IN_TABLE: str(report.words_in_table)},
-                    **({"IfMatch": etag} if etag else {"IfNoneMatch": "*"}),
+                    **condition,
                 )
             except Exception as error:
                 if aws.error_code(error) in _CONFLICTS:
                     raise Conflict from error
                 raise
-        return Published(report, answer["ETag"], answer.get("VersionId"))
+        return Published(report, answer["ETag"], _version_id(answer))
 
     def url(self, published: Published) -> str:
         """A presigned URL (SigV4, regional virtual-host endpoint) of that very version."""
@@ -68,6 +70,12 @@ class S3Reports:
             Params={"Bucket": self._bucket, "Key": KEY, **version},
             ExpiresIn=self._url_expiry_seconds,
         )
+
+
+def _version_id(answer: Mapping[str, Any]) -> str | None:
+    version_id = answer.get("VersionId")
+    # Where versioning is suspended, what is written is "null", and each write replaces the last.
+    return None if version_id == "null" else version_id
 
 
 def connect(settings: Settings) -> S3Reports:

@@ -1,0 +1,172 @@
+"""Lambda without Docker: a deployed zip in processes of its own, behind the Runtime API.
+
+Each instance is one process of AWS's own runtime client (awslambdaric) in an environment that has
+nothing else but boto3. It gets the variables that Lambda would give it and none of this machine's.
+"""
+
+import contextlib
+import io
+import json
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from local.gateway import Event, FunctionError, FunctionTimeout
+
+PYTHON = Path(__file__).parents[1] / ".venv" / "runtime" / "bin" / "python"
+
+_API = "/2018-06-01/runtime"
+
+
+class RuntimeFunction:
+    """Implements gateway.Function for one published version of a function.
+
+    `configuration` is what Lambda's GetFunctionConfiguration answers, `code` the zip,
+    `aws_environment` the credentials and the address of the emulated AWS. What the instances
+    print is in `log`, one string a line.
+    """
+
+    def __init__(
+        self, configuration: Mapping[str, Any], code: bytes, aws_environment: Mapping[str, str]
+    ) -> None:
+        self.configuration = configuration
+        self.log: list[str] = []
+        self._aws_environment = aws_environment
+        self._idle: list[_Instance] = []
+        self._all: list[_Instance] = []
+        self._task_root = Path(tempfile.mkdtemp(prefix="wordtally-task-"))
+        with zipfile.ZipFile(io.BytesIO(code)) as archive:
+            archive.extractall(self._task_root)
+
+    def invoke(self, event: Event) -> Any:
+        try:
+            instance = self._idle.pop()
+        except IndexError:
+            instance = _Instance(self._environment(), self._task_root, self.log)
+            self._all.append(instance)
+        try:
+            result = instance.invoke(event, self.configuration["Timeout"])
+        except FunctionTimeout:
+            instance.stop()  # as Lambda does: the next call finds a fresh one
+            raise
+        except FunctionError:
+            self._idle.append(instance)
+            raise
+        self._idle.append(instance)
+        return result
+
+    def stop(self) -> None:
+        for instance in self._all:
+            instance.stop()
+        shutil.rmtree(self._task_root, ignore_errors=True)
+
+    def _environment(self) -> dict[str, str]:
+        logging_config = self.configuration.get("LoggingConfig") or {}
+        return {
+            **self._aws_environment,
+            **self.configuration.get("Environment", {}).get("Variables", {}),
+            "_HANDLER": self.configuration["Handler"],
+            "LAMBDA_TASK_ROOT": str(self._task_root),
+            "AWS_LAMBDA_FUNCTION_NAME": self.configuration["FunctionName"],
+            "AWS_LAMBDA_FUNCTION_VERSION": self.configuration["Version"],
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self.configuration["MemorySize"]),
+            "AWS_LAMBDA_LOG_FORMAT": logging_config.get("LogFormat", "Text"),
+            "AWS_LAMBDA_LOG_LEVEL": logging_config.get("ApplicationLogLevel", "INFO"),
+            "PATH": os.defpath,
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+
+class _Instance:
+    """One process; serves one call at a time."""
+
+    def __init__(self, environment: dict[str, str], task_root: Path, log: list[str]) -> None:
+        self._events: queue.Queue[tuple[str, Event, float]] = queue.Queue()
+        self._results: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        host, port = self._server.server_address[:2]
+        self._process = subprocess.Popen(
+            [str(PYTHON), "-m", "awslambdaric", environment["_HANDLER"]],
+            env={**environment, "AWS_LAMBDA_RUNTIME_API": f"{host!s}:{port}"},
+            cwd=task_root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._drain, args=(log,), daemon=True).start()
+
+    def invoke(self, event: Event, timeout_seconds: float) -> Any:
+        deadline = time.time() + timeout_seconds
+        self._events.put((str(uuid.uuid4()), event, deadline))
+        try:
+            kind, body = self._results.get(timeout=timeout_seconds)
+        except queue.Empty:
+            raise FunctionTimeout from None
+        if kind != "response":
+            raise FunctionError(body.decode(errors="replace"))
+        return json.loads(body)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._process.kill()
+        self._process.wait()
+
+    def _drain(self, log: list[str]) -> None:
+        assert self._process.stdout
+        with contextlib.suppress(ValueError):  # closed under us
+            log.extend(self._process.stdout)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        events, results = self._events, self._results
+
+        class RuntimeApi(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                request_id, event, deadline = events.get()
+                self._reply(
+                    200,
+                    json.dumps(event).encode(),
+                    {
+                        "Lambda-Runtime-Aws-Request-Id": request_id,
+                        "Lambda-Runtime-Deadline-Ms": str(int(deadline * 1000)),
+                        "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:local",
+                    },
+                )
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                assert self.path.startswith(_API)
+                results.put((self.path.rsplit("/", 1)[1], body))  # response or error
+                self._reply(202, b"{}", {})
+
+            def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return RuntimeApi

@@ -1,0 +1,93 @@
+"""What the tests share: the emulated AWS, the product served on it."""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cheroot.wsgi import Server
+
+from local import aws
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the user's own AWS set-up reaches a test, nothing of a test reaches the next."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[str]:
+    """The address of an emulated AWS with DynamoDB and S3."""
+    with aws.running() as url:
+        yield url
+
+
+def start_product(**variables: str) -> subprocess.Popen[str]:
+    """What `make run` starts."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "local"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "app", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def curl_line(process: subprocess.Popen[str]) -> str:
+    """The line to paste that it prints when it is ready."""
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("  curl"):
+            return line.strip()
+    raise AssertionError("it did not start")
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[str]:
+    """The URL of the whole product, as `make run` serves it."""
+    process = start_product(PORT="0")
+    assert process.stdout
+    yield shlex.split(curl_line(process))[-1]
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Serves a WSGI application; its URL."""
+    servers = []
+
+    def start(application: Any) -> str:
+        running = Server(("127.0.0.1", 0), application, numthreads=8, shutdown_timeout=1)
+        running.prepare()
+        threading.Thread(target=running.serve, daemon=True).start()
+        servers.append(running)
+        return f"http://127.0.0.1:{running.bind_addr[1]}/"
+
+    yield start
+    for running in servers:
+        running.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Skipped Terraform tests are easy to overlook and hard to forgive."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "TERRAFORM NOT TESTED" in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_sep("!", "TERRAFORM WAS NOT TESTED", red=True, bold=True)
+        terminalreporter.write_line(str(skipped[0].longrepr[2]), red=True)
+        terminalreporter.write_line(f"{len(skipped)} tests skipped.", red=True)

@@ -1,0 +1,42 @@
+"""moto keeps the contract of app/tests/contract.py, and so do the fakes of the unit tests."""
+
+import unittest
+from collections.abc import Iterator
+
+import pytest
+from contract import CountsContract, ReportsContract
+from wordtally import counts, reports
+from wordtally.settings import Settings
+
+from local import aws
+
+TABLE, BUCKET = "contract-words", "reports"
+SETTINGS = Settings(aws.REGION, TABLE, BUCKET, 600, 1000)
+
+
+@pytest.fixture(autouse=True)
+def _storage(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty table and an empty bucket."""
+    for name, value in aws.environment(cloud).items():
+        monkeypatch.setenv(name, value)
+    aws.create_storage(cloud, TABLE, BUCKET)
+    yield
+    aws.delete_storage(cloud, TABLE, BUCKET)
+
+
+class MotoCounts(CountsContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.counts = counts.connect(SETTINGS)
+
+    def test_a_scan_takes_as_many_pages_as_it_needs(self) -> None:
+        words = {f"{number:04}{'x' * 1000}": 1 for number in range(1200)}  # over 1 MB
+        self.counts.add(words)
+        pages = list(self.counts.scan())
+        self.assertEqual(len(pages), 2)
+        self.assertEqual({word for page in pages for word in page}, set(words))
+
+
+class MotoReports(ReportsContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.reports = reports.connect(SETTINGS)
+        self.client = self.reports._client

@@ -1,0 +1,340 @@
+"""The product on one machine: the HTTP API look-alike, and `make run` as a process."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import curl_line, start_product
+
+from local import server
+from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
+
+ROOT = Path(__file__).parents[1]
+
+
+class Recorder:
+    """Implements gateway.Function: keeps its events, gives or raises `result`."""
+
+    def __init__(self, result: Any = None) -> None:
+        self.events: list[Event] = []
+        self.result = result
+
+    def invoke(self, event: Event) -> Any:
+        self.events.append(event)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+OK = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
+
+
+class TestEvents:
+    @pytest.fixture
+    def function(self) -> Recorder:
+        return Recorder(OK)
+
+    @pytest.fixture
+    def url(self, serve: Callable[[Any], str], function: Recorder) -> str:
+        return serve(Gateway({"POST /": Route(function)}))
+
+    def test_payload_format_2(self, url: str, function: Recorder) -> None:
+        requests.post(
+            f"{url}?a=1&b=&a=2",
+            data='{"parameter": "é"}'.encode(),
+            headers={"Content-Type": "application/json; charset=utf-8", "X-Custom": "One"},
+            cookies={"c": "d"},
+            timeout=10,
+        )
+        (event,) = function.events
+        assert event["version"] == "2.0"
+        assert event["routeKey"] == "POST /"
+        assert event["rawPath"] == "/"
+        assert event["rawQueryString"] == "a=1&b=&a=2"
+        assert event["queryStringParameters"] == {"a": "1,2", "b": ""}
+        assert event["cookies"] == ["c=d"]
+        assert event["headers"]["x-custom"] == "One"
+        assert "cookie" not in event["headers"]
+        assert all(name == name.lower() for name in event["headers"])
+        assert event["requestContext"]["http"]["method"] == "POST"
+        assert event["requestContext"]["stage"] == "$default"
+        assert (event["body"], event["isBase64Encoded"]) == ('{"parameter": "é"}', False)
+
+    @pytest.mark.parametrize(
+        ("content_type", "is_text"),
+        [
+            ("application/json", True),
+            ("text/plain", True),
+            ("application/xml", True),
+            ("application/javascript", True),
+            ("application/x-www-form-urlencoded", False),
+            ("application/octet-stream", False),
+            (None, False),
+        ],
+    )
+    def test_only_textual_bodies_are_text(
+        self, url: str, function: Recorder, content_type: str | None, is_text: bool
+    ) -> None:
+        requests.post(url, data=b"hello", headers={"Content-Type": content_type}, timeout=10)
+        (event,) = function.events
+        expected = ("hello", False) if is_text else ("aGVsbG8=", True)
+        assert (event["body"], event["isBase64Encoded"]) == expected
+
+    def test_no_body_is_no_body(self, url: str, function: Recorder) -> None:
+        requests.post(url, timeout=10)
+        assert "body" not in function.events[0]
+
+    def test_a_body_over_10_mb_is_413_and_does_not_reach_the_function(
+        self, url: str, function: Recorder
+    ) -> None:
+        limit = 10 * 1024 * 1024
+        assert requests.post(url, data=b"x" * limit, timeout=10).status_code == 200
+        answer = requests.post(url, data=b"x" * (limit + 1), timeout=10)
+        assert (answer.status_code, answer.json()) == (
+            413,
+            {"message": "Request Entity Too Large"},
+        )
+        chunks = (b"x" * 1024 for _ in range(10 * 1024 + 1))
+        assert requests.post(url, data=chunks, timeout=10).status_code == 413
+        assert len(function.events) == 1
+
+    def test_unknown_routes_are_404(self, url: str, function: Recorder) -> None:
+        for method, path in [("GET", ""), ("PUT", ""), ("POST", "other"), ("DELETE", "x/y")]:
+            answer = requests.request(method, url + path, timeout=10)
+            assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
+        assert function.events == []
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("result", "status", "body"),
+        [
+            (FunctionError("died"), 500, '{"message":"Internal Server Error"}'),
+            (FunctionTimeout(), 503, '{"message":"Service Unavailable"}'),
+            ({"statusCode": "many"}, 500, '{"message":"Internal Server Error"}'),
+            ({"statusCode": 418, "body": "short"}, 418, "short"),
+            ({"statusCode": 200, "body": "aGk=", "isBase64Encoded": True}, 200, "hi"),
+            ({"no": "status"}, 200, '{"no": "status"}'),
+        ],
+    )
+    def test_results_become_answers(
+        self, serve: Callable[[Any], str], result: Any, status: int, body: str
+    ) -> None:
+        url = serve(Gateway({"POST /": Route(Recorder(result))}))
+        answer = requests.post(url, timeout=10)
+        assert (answer.status_code, answer.text) == (status, body)
+
+
+class TestAuthorizer:
+    def answer(self, serve: Callable[[Any], str], verdict: Any, key: str | None) -> Any:
+        self.function, self.authorizer = Recorder(OK), Recorder(verdict)
+        url = serve(Gateway({"POST /": Route(self.function, self.authorizer)}))
+        headers = {"X-Api-Key": key} if key else {}
+        return requests.post(url, json={"parameter": "a"}, headers=headers, timeout=10)
+
+    def test_without_the_header_nobody_is_asked(self, serve: Callable[[Any], str]) -> None:
+        answer = self.answer(serve, {"isAuthorized": True}, None)
+        assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+        assert self.authorizer.events == self.function.events == []
+
+    def test_a_refusal_is_403(self, serve: Callable[[Any], str]) -> None:
+        answer = self.answer(serve, {"isAuthorized": False}, "wrong")
+        assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+        assert self.function.events == []
+
+    def test_the_authorizer_sees_the_request_without_its_body(
+        self, serve: Callable[[Any], str]
+    ) -> None:
+        assert self.answer(serve, {"isAuthorized": True}, "right").status_code == 200
+        (event,) = self.authorizer.events
+        assert (event["type"], event["identitySource"]) == ("REQUEST", ["right"])
+        assert "body" not in event
+
+    def test_a_broken_authorizer_is_500(self, serve: Callable[[Any], str]) -> None:
+        assert self.answer(serve, FunctionError(), "right").status_code == 500
+        assert self.function.events == []
+
+
+class TestProduct:
+    def post(self, url: str, text: str) -> requests.Response:
+        return requests.post(url, json={"parameter": text}, timeout=60)
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [
+            (None, 400, "invalid_json"),
+            (b"\xff\xfe", 400, "invalid_json"),
+            (b"[" * 50_000, 400, "invalid_json"),
+            (b'{"parameter": NaN}', 400, "invalid_json"),
+            (b"[]", 400, "invalid_request"),
+            (b"{}", 400, "missing_parameter"),
+            (b'{"parameter": 5}', 400, "parameter_not_a_string"),
+            (b'{"parameter": " "}', 400, "empty_parameter"),
+            (b'{"parameter": "%s"}' % (b"a" * 10_001), 400, "parameter_too_long"),
+            (b'{"parameter": "!!!"}', 400, "no_words"),
+            (b'{"parameter": "%s"}' % (b"a" * 1_025), 400, "word_too_long"),
+        ],
+    )
+    def test_bad_input(self, product: str, body: bytes | None, status: int, code: str) -> None:
+        for content_type in ["application/json", "application/x-www-form-urlencoded"]:
+            headers = {"Content-Type": content_type}
+            answer = requests.post(product, data=body, headers=headers, timeout=10)
+            assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+    def test_clients_at_the_same_time_get_an_exact_report(self, product: str) -> None:
+        """8 clients with 15 requests each, on words of their own; the top ten is all of theirs."""
+        words = [f"shared{number}" for number in range(12)]
+
+        def client(first: int) -> Counter[str]:
+            sent: Counter[str] = Counter()
+            for turn in range(15):
+                text = [words[(first + turn + step) % 12] for step in range(4)] * 10
+                assert self.post(product, " ".join(text)).status_code == 200
+                sent.update(text)
+            return sent
+
+        with ThreadPoolExecutor(8) as pool:
+            totals = sum(pool.map(client, range(8)), Counter[str]())
+        report = requests.get(self.post(product, "last").json()["url"], timeout=10).json()
+        expected = sorted(totals.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
+        assert [(entry["word"], entry["times"]) for entry in report["top10words"]] == expected
+
+
+@pytest.fixture
+def make_run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts what `make run` starts."""
+    processes = []
+
+    def start(**variables: str) -> subprocess.Popen[str]:
+        processes.append(start_product(**variables))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
+    pairs = [line.split() for line in listed.stdout.splitlines()[1:]]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+class TestMakeRun:
+    @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_it_ends_at_once_and_leaves_nothing_running(
+        self, make_run: Callable[..., subprocess.Popen[str]], ending: signal.Signals
+    ) -> None:
+        process = make_run(PORT="0")
+        curl_line(process)
+        (emulator,) = children(process.pid)
+        process.send_signal(ending)
+        assert process.wait(timeout=5) == (-ending if ending == signal.SIGKILL else 0)
+        for _ in range(50):
+            if not Path(f"/proc/{emulator}").exists():
+                return
+            time.sleep(0.1)
+        raise AssertionError("the emulated AWS is still running")
+
+    def test_the_printed_curl_line_works_as_pasted_and_its_url_opens(
+        self, make_run: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        line = curl_line(make_run(PORT="0", API_KEY="it's $HOME"))
+        answer = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+        url = json.loads(answer.stdout)["url"]
+        report = subprocess.run(["curl", "-s", url], capture_output=True, text=True, check=True)
+        assert json.loads(report.stdout)["top10words"][0] == {"word": "hello", "times": 1}
+
+    def test_with_a_key_it_is_401_and_403_without(
+        self, make_run: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        url = shlex.split(curl_line(make_run(PORT="0", API_KEY="secret")))[-1]
+        assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 401
+        headers = {"x-api-key": "Secret"}
+        assert requests.post(url, headers=headers, timeout=10).status_code == 403
+
+    def test_a_port_that_is_taken_is_a_sentence(
+        self, make_run: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            process = make_run(PORT=str(taken.getsockname()[1]))
+            output, _ = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "make run PORT=9000" in output
+        assert "Traceback" not in output
+
+    def test_logs_are_one_json_line_a_request_without_the_text(
+        self, make_run: Callable[..., subprocess.Popen[str]]
+    ) -> None:
+        process = make_run(PORT="0", API_KEY="hush-key")
+        url = shlex.split(curl_line(process))[-1]
+        headers = {"x-api-key": "hush-key", "x-other": "hush-header"}
+        requests.post(url, json={"parameter": "hush-text"}, headers=headers, timeout=10)
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+        (line,) = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        assert (line["status"], line["words"], line["distinct"]) == (200, 2, 2)
+        assert "hush" not in output
+
+
+class TestDemo:
+    def test_it_posts_a_long_text_and_prints_its_top_ten(
+        self, product: str, tmp_path: Path
+    ) -> None:
+        text = tmp_path / "long.txt"
+        text.write_text("demonstration " * 2_000 + "encore " * 1_900)
+        outcome = subprocess.run(
+            [sys.executable, "-m", "local.demo"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": "app", "FILE": str(text), "URL": product},
+            capture_output=True,
+            text=True,
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        assert "100%" in outcome.stderr
+        assert re.match(r"\s+2,000  demonstration\n\s+1,900  encore\n", outcome.stdout)
+
+    def test_pieces_are_cut_between_words_and_lose_nothing(self) -> None:
+        from local.demo import pieces
+
+        for text in ["", "a", "ab cd ef", "abcdefghijk", " a  b\nc ", "abcd efgh", "abcde fgh"]:
+            cut = list(pieces(text, 5))
+            assert "".join(cut) == text
+            assert all(len(piece) <= 5 for piece in cut)
+        assert list(pieces("ab cd ef", 5)) == ["ab cd", " ef"]
+
+
+def test_the_local_table_is_the_modules_table() -> None:
+    import hcl2
+
+    with (ROOT / "modules/storage/main.tf").open() as file:
+        resources = hcl2.load(file)["resource"]
+    table = next(
+        body
+        for resource in resources
+        for kind, named in resource.items()
+        if kind.strip('"') == "aws_dynamodb_table"
+        for body in named.values()
+    )
+    attributes = [{k.strip('"'): v for k, v in a.items()} for a in table["attribute"]]
+    assert table["hash_key"].strip('"') == "word"
+    assert [(a["name"].strip('"'), a["type"].strip('"')) for a in attributes] == [("word", "S")]
+    assert server.TABLE == "wordtally-words"

@@ -1,0 +1,97 @@
+"""The presigned URL: what it says on AWS, and what it opens on the emulated one."""
+
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from wordtally import reports
+from wordtally.ranking import Published, Report
+from wordtally.settings import Settings
+
+from local import aws
+
+BUCKET = "presigned-reports"
+REPORT = Report((("naïve", 2),), 1)
+
+
+def settings(region: str = aws.REGION, expiry: int = 600) -> Settings:
+    return Settings(region, "words", BUCKET, expiry, 0)
+
+
+@pytest.mark.parametrize("region", ["eu-west-3", "us-east-1"])
+def test_on_aws_it_is_sigv4_on_the_regional_virtual_host(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    url = urlsplit(reports.connect(settings(region, 77)).url(Published(REPORT, "etag")))
+    query = parse_qs(url.query)
+    assert (url.scheme, url.netloc) == ("https", f"presigned-reports.s3.{region}.amazonaws.com")
+    assert url.path == "/top.json"
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert query["X-Amz-Expires"] == ["77"]
+    assert f"/{region}/s3/aws4_request" in query["X-Amz-Credential"][0]
+    assert "versionId" not in query
+
+
+@pytest.fixture
+def s3(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in aws.environment(cloud).items():
+        monkeypatch.setenv(name, value)
+    aws.create_storage(cloud, "words", BUCKET)
+    yield aws.client("s3", cloud)
+    aws.delete_storage(cloud, "words", BUCKET)
+
+
+def test_it_opens(s3: Any) -> None:
+    adapter = reports.connect(settings())
+    answer = requests.get(adapter.url(adapter.publish(REPORT, None)), timeout=10)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.content.decode() == '{"top10words": [{"word": "naïve", "times": 2}]}'
+
+
+def test_it_expires(s3: Any) -> None:
+    adapter = reports.connect(settings(expiry=1))
+    url = adapter.url(adapter.publish(REPORT, None))
+    time.sleep(2.1)
+    assert requests.get(url, timeout=10).status_code == 403
+
+
+def test_it_opens_nothing_else_and_for_no_longer(s3: Any) -> None:
+    adapter = reports.connect(settings())
+    url = adapter.url(adapter.publish(REPORT, None))
+    s3.put_object(Bucket=BUCKET, Key="other.json", Body=b"secret")
+    for tampered in [
+        url.replace("top.json", "other.json"),
+        url.replace("X-Amz-Expires=600", "X-Amz-Expires=6000"),
+        url.replace("X-Amz-Signature=", "X-Amz-Signature=0"),
+        url.replace("X-Amz-Expires=600&", ""),
+    ]:
+        assert tampered != url
+        assert requests.get(tampered, timeout=10).status_code == 403
+
+
+def set_versioning(s3: Any, status: str) -> None:
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+
+
+def test_with_versioning_it_pins_what_this_request_wrote(s3: Any) -> None:
+    set_versioning(s3, "Enabled")
+    adapter = reports.connect(settings())
+    first = adapter.publish(REPORT, None)
+    adapter.publish(Report((("naïve", 3),), 1), first.etag)
+    assert requests.get(adapter.url(first), timeout=10).json()["top10words"][0]["times"] == 2
+    assert (
+        requests.get(adapter.url(adapter.read()), timeout=10).json()["top10words"][0]["times"] == 3
+    )
+
+
+def test_after_versioning_was_suspended_it_pins_nothing(s3: Any) -> None:
+    set_versioning(s3, "Enabled")
+    set_versioning(s3, "Suspended")
+    adapter = reports.connect(settings())
+    adapter.publish(REPORT, None)
+    assert "versionId" not in adapter.url(adapter.read())

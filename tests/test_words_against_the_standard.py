@@ -1,0 +1,62 @@
+"""Word boundaries beside uniseg's, an implementation of UAX #29 with the Unicode database.
+
+tests/prose holds the Universal Declaration of Human Rights (United Nations, free to copy), its
+preamble and first articles, in 18 languages and 9 scripts.
+"""
+
+import random
+import unicodedata
+from pathlib import Path
+
+import pytest
+from uniseg import wordbreak
+from wordtally import words
+
+PROSE = sorted((Path(__file__).parent / "prose").glob("*.txt"))
+
+
+def standard(text: str) -> list[str]:
+    """The words of `text` by uniseg: segments with a letter or digit, normalised as ours are."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    segments = wordbreak.words(folded)
+    return [s.replace("’", "'") for s in segments if any(map(str.isalnum, s))]
+
+
+@pytest.mark.parametrize("file", PROSE, ids=lambda file: file.stem)
+def test_prose(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert len(words.split(text)) > 300
+    assert words.split(text) == standard(text)
+
+
+def test_enough_languages_and_scripts_are_tested() -> None:
+    letters = {file: file.read_text(encoding="utf-8")[0] for file in PROSE}
+    scripts = {unicodedata.name(letter).split()[0] for letter in letters.values()}
+    assert len(PROSE) >= 8
+    assert len(scripts) >= 5
+
+
+def test_the_example() -> None:
+    text = (Path(__file__).parents[1] / "examples/alice.txt").read_text(encoding="utf-8")
+    assert words.split(text) == standard(text)
+
+
+ALPHABETS = {
+    "latin": "aeiouß çéñ",
+    "greek": "αβγς άή",
+    "cyrillic": "абвё їґ",
+    "hebrew": "אבגדה שׁ",
+    "arabic": "ابتث مه\u064b",
+    "devanagari": "कखग\u093e\u094d",
+    "digits": "0123٣४",
+    "between": " .,:;'’\"·-_/@!?()\u00ad\u200d\n",
+}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_text_of_alphabetic_scripts(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(200):
+        scripts = [*chance.sample(sorted(ALPHABETS), 2), "between"]
+        text = "".join(chance.choice(ALPHABETS[chance.choice(scripts)]) for _ in range(30))
+        assert words.split(text) == standard(text), ascii(text)
