@@ -16,9 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from local import aws
 from wordtally import handler, words
 from wordtally.settings import Settings
+
+from local import aws
 
 ROOT = Path(__file__).parents[1]
 NINE_WORDS = "the quick brown fox jumps over a lazy dog"
@@ -88,7 +89,9 @@ def named(calls: dict[str, int]) -> str:
 
 def growth(endpoint: Endpoint) -> None:
     print("\nGrowth: a 9-word request, 0 ms a call (fake endpoint)\n")
-    print("| words in the table | design | AWS calls | bytes | ms | CPU ms | times the 1,000-word row |")
+    print(
+        "| words in the table | design | AWS calls | bytes | ms | CPU ms | times the 1,000-word row |"
+    )
     print("|---:|---|---|---:|---:|---:|---:|")
     for design, limit, times in [("this product", 1_000, 40), ("a scan per request", ALWAYS, 8)]:
         first = None

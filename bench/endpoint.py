@@ -48,7 +48,9 @@ class Cloud:
             answer["LastEvaluatedKey"] = {"word": {"S": str(end)}}
         return answer
 
-    def s3(self, method: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def s3(
+        self, method: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         self.calls["GetObject" if method == "GET" else "PutObject"] += 1
         if method == "GET":
             if self.object is None:

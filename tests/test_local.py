@@ -19,7 +19,6 @@ import pytest
 import requests
 from conftest import curl_line, start_product
 
-from local import server
 from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
 
 ROOT = Path(__file__).parents[1]
@@ -320,21 +319,3 @@ class TestDemo:
             assert "".join(cut) == text
             assert all(len(piece) <= 5 for piece in cut)
         assert list(pieces("ab cd ef", 5)) == ["ab cd", " ef"]
-
-
-def test_the_local_table_is_the_modules_table() -> None:
-    import hcl2
-
-    with (ROOT / "modules/storage/main.tf").open() as file:
-        resources = hcl2.load(file)["resource"]
-    table = next(
-        body
-        for resource in resources
-        for kind, named in resource.items()
-        if kind.strip('"') == "aws_dynamodb_table"
-        for body in named.values()
-    )
-    attributes = [{k.strip('"'): v for k, v in a.items()} for a in table["attribute"]]
-    assert table["hash_key"].strip('"') == "word"
-    assert [(a["name"].strip('"'), a["type"].strip('"')) for a in attributes] == [("word", "S")]
-    assert server.TABLE == "wordtally-words"

@@ -1,0 +1,68 @@
+"""README.md says what is so."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+from wordtally import errors
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return re.split(r"^#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of each row of the first Markdown table, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def blocks(file: str, kind: str) -> dict[str, dict[str, Any]]:
+    with (ROOT / file).open() as opened:
+        found = hcl2.load(opened)[kind]
+    return {name.strip('"'): body for block in found for name, body in block.items()}
+
+
+def plain(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f'"{text.strip(chr(34))}"' if isinstance(value, str) else text
+
+
+def test_inputs_are_those_of_the_code() -> None:
+    documented = {
+        name.strip("`"): default.strip("`") for name, default, _ in rows(section("Inputs"))
+    }
+    code = blocks("variables.tf", "variable")
+    assert documented == {name: plain(body["default"]) for name, body in code.items()}
+
+
+def test_outputs_are_those_of_the_code() -> None:
+    documented = [name.strip("`") for name, _ in rows(section("Outputs"))]
+    assert documented == list(blocks("outputs.tf", "output"))
+
+
+def test_every_error_of_the_code_is_documented() -> None:
+    documented = {code.strip("`"): int(status) for status, code, _ in rows(section("Answers"))}
+    documented.pop("", None)
+    leaves = [errors.Unavailable, *errors.Rejected.__subclasses__()]
+    code = {error.code: error.status for error in leaves} | {"internal_error": 500}
+    assert {name: status for name, status in documented.items() if name != "—"} == code
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_links_lead_somewhere(path: str) -> None:
+    assert (ROOT / path).exists()
+
+
+def test_every_make_target_it_names_exists() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    targets = set(re.findall(r"^make ([a-z-]+)", listed.stdout, flags=re.M))
+    named = set(re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"`[^`]+`", README))))
+    assert named <= targets
+    assert {"run", "test", "demo", "bench", "help"} <= targets

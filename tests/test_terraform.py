@@ -1,0 +1,112 @@
+"""The Terraform files: format, validity, the package, the table's schema."""
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+import terraform
+from terraform import ROOT
+
+PACKAGE = ROOT / "modules/function/package.py"
+
+
+def hcl(path: str) -> dict[str, Any]:
+    with (ROOT / path).open() as file:
+        found: dict[str, Any] = hcl2.load(file)
+        return found
+
+
+def test_it_is_formatted() -> None:
+    terraform.init_arguments()
+    subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff"], cwd=ROOT, check=True)
+
+
+def test_it_is_valid(tmp_path: Path) -> None:
+    assert "Warning" not in terraform.Terraform(tmp_path).run("validate")
+
+
+BAD_VALUES: list[dict[str, tuple[object, str]]] = [
+    {
+        "api_key": ("too-short", "16 to 256 printable ASCII"),
+        "aws_region": ("paris", "such as eu-west-3"),
+        "presigned_url_expiry": (0, "from 1 to 604800"),
+        "log_retention_days": (2, "one that CloudWatch offers"),
+        "alert_email": ("nobody", "an e-mail address"),
+        "monthly_cost_budget_usd": ("lots", "an amount above zero"),
+        "name": ("Word_Tally", "lower-case letters, digits or hyphens"),
+        "scan_up_to_words": (-1, "0 or more"),
+        "throttle_rate_per_second": (0, "throttle_rate_per_second must be at least 1"),
+        "throttle_burst": (0, "throttle_burst must be a whole number"),
+    },
+    {
+        "api_key": ("sixteen or more but spaces", "without spaces"),
+        "presigned_url_expiry": (604801, "from 1 to 604800"),
+        "monthly_cost_budget_usd": ("0", "an amount above zero"),
+    },
+    {"presigned_url_expiry": (1.5, "from 1 to 604800")},
+]
+
+
+@pytest.mark.parametrize("bad", BAD_VALUES, ids=lambda bad: f"{len(bad)} variables")
+def test_bad_values_are_refused_with_a_sentence(
+    bad: dict[str, tuple[object, str]], tmp_path: Path
+) -> None:
+    configuration = terraform.Terraform(tmp_path, "http://127.0.0.1:9")
+    flags = [f"-var={name}={value}" for name, (value, _) in bad.items()]
+    output = configuration.run("plan", "-input=false", *flags, expect=1)
+    said = " ".join(output.replace("│", " ").split())
+    for _, sentence in bad.values():
+        assert sentence in said
+    assert said.count("Invalid value for variable") == len(bad)
+
+
+def test_only_one_provider_is_used() -> None:
+    files = [ROOT / "versions.tf", *ROOT.glob("modules/*/versions.tf")]
+    assert len({file.read_text() for file in files}) == 1
+    (required,) = hcl("versions.tf")["terraform"][0]["required_providers"]
+    assert {name for name in required if not name.startswith("__")} == {"aws"}
+
+
+def test_the_table_of_make_run_is_the_modules_table() -> None:
+    (table,) = [
+        body
+        for resource in hcl("modules/storage/main.tf")["resource"]
+        for kind, named in resource.items()
+        if kind.strip('"') == "aws_dynamodb_table"
+        for name, body in named.items()
+        if not name.startswith("__")
+    ]
+    (attribute,) = table["attribute"]
+    assert table["hash_key"].strip('"') == "word"
+    assert attribute["name"].strip('"') == "word"
+    assert attribute["type"].strip('"') == "S"
+
+
+class TestPackage:
+    def build(self, source: Path, target: Path) -> str:
+        subprocess.run([sys.executable, PACKAGE, source, target], check=True)
+        return hashlib.sha256(target.read_bytes()).hexdigest()
+
+    def test_it_is_the_same_everywhere(self, tmp_path: Path) -> None:
+        copy = tmp_path / "elsewhere" / "wordtally"
+        copy.mkdir(parents=True, mode=0o700)
+        for file in (ROOT / "app/wordtally").glob("*.py"):
+            (copy / file.name).write_bytes(file.read_bytes())
+            (copy / file.name).chmod(0o600)
+        (copy / "__pycache__").mkdir()
+        (copy / "__pycache__/words.cpython-312.pyc").write_bytes(b"compiled")
+        one = self.build(ROOT / "app/wordtally", tmp_path / "one.zip")
+        assert self.build(copy, tmp_path / "deeper/two.zip") == one
+
+    def test_it_holds_the_package_and_nothing_else(self, tmp_path: Path) -> None:
+        self.build(ROOT / "app/wordtally", tmp_path / "one.zip")
+        with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+            names = archive.namelist()
+        expected = [f"wordtally/{file.name}" for file in (ROOT / "app/wordtally").glob("*.py")]
+        assert names == sorted(expected)
+        assert (tmp_path / "one.zip").stat().st_size < 60_000
