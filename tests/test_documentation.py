@@ -50,7 +50,8 @@ def test_outputs_are_those_of_the_code() -> None:
 def test_every_error_of_the_code_is_documented() -> None:
     documented = {code.strip("`"): int(status) for status, code, _ in rows(section("Answers"))}
     documented.pop("", None)
-    leaves = [errors.Unavailable, *errors.Rejected.__subclasses__()]
+    leaves: list[type[errors.WordtallyError]] = [errors.Unavailable]
+    leaves += errors.Rejected.__subclasses__()
     code = {error.code: error.status for error in leaves} | {"internal_error": 500}
     assert {name: status for name, status in documented.items() if name != "—"} == code
 
