@@ -14,6 +14,7 @@ from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
 from test_http import parameter, post
 from wordtally import handler
 from wordtally.counts import DynamoDBCounts
+from wordtally.errors import Unavailable
 from wordtally.reports import KEY, S3Reports
 
 CONTEXT = types.SimpleNamespace(aws_request_id="request-1")
@@ -102,6 +103,44 @@ class Request(unittest.TestCase):
                 self.table.faults["UpdateItem"] = [fault]
                 self.send("", body=body, **secrets)
                 self.assertNotIn("hush", str(self.logged))
+
+
+class Reconcile(unittest.TestCase):
+    def setUp(self) -> None:
+        self.table = FakeDynamoDB()
+        self.bucket = FakeS3()
+        application = handler.Application(
+            DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 0
+        )
+        patched = mock.patch.object(handler, "_application", return_value=application)
+        patched.start()
+        self.addCleanup(patched.stop)
+
+    def test_the_scheduled_event_rebuilds_the_report(self) -> None:
+        handler.lambda_handler(post(parameter("a b b")), CONTEXT)
+        self.table.items["crashed"] = 7
+        with self.assertLogs("wordtally") as logs:
+            self.assertIsNone(handler.lambda_handler({"task": "reconcile"}, CONTEXT))
+        first = json.loads(self.bucket.objects[KEY]["Body"])["top10words"][0]
+        self.assertEqual(first, {"word": "crashed", "times": 7})
+        (line,) = [vars(record) for record in logs.records]
+        self.assertEqual((line["message"], line["publishes"]), ("reconciliation", 1))
+
+    def test_a_right_report_is_not_written_again(self) -> None:
+        handler.lambda_handler(post(parameter("a b b")), CONTEXT)
+        writes = self.bucket.writes
+        handler.lambda_handler({"task": "reconcile"}, CONTEXT)
+        self.assertEqual(self.bucket.writes, writes)
+
+    def test_a_failure_is_raised_so_that_lambda_sees_it(self) -> None:
+        self.table.faults["Scan"] = [ClientError("Scan", "ThrottlingException")]
+        with self.assertRaises(Unavailable):
+            handler.lambda_handler({"task": "reconcile"}, CONTEXT)
+
+    def test_no_request_can_ask_for_it(self) -> None:
+        answer = handler.lambda_handler(post('{"task": "reconcile"}'), CONTEXT)
+        self.assertEqual(answer["statusCode"], 400)
+        self.assertEqual(self.table.calls, [])
 
 
 class EntryPoint(unittest.TestCase):

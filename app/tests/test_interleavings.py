@@ -101,6 +101,11 @@ class Ports:
 Protocol = Callable[[Ports, dict[str, int], int], object]
 
 
+def crashing(ports: Ports, words: dict[str, int], scan_up_to_words: int) -> None:
+    """A request that dies after its upserts."""
+    ports.add(words)
+
+
 def real(ports: Ports, words: dict[str, int], scan_up_to_words: int) -> None:
     ranking.tally(ports, ports, words, scan_up_to_words, ranking.Work(), pause=lambda attempt: None)
 
@@ -196,6 +201,27 @@ class EverySchedule(unittest.TestCase):
                 ends, wrong = explore(scenario)
                 self.assertGreater(ends, 1, "the requests did not interleave")
                 self.assertEqual(wrong, 0)
+
+
+class Reconciliation(unittest.TestCase):
+    def test_repairs_what_a_crash_left_whatever_else_is_published_meanwhile(self) -> None:
+        behind = World(
+            tuple(sorted((*TEN, ("crashed", 9)))),
+            Published(Report(ranking.top(TEN), len(TEN)), etag="0"),
+        )
+        for others in [
+            ((("k", 3),), (("x", 1),)),
+            ((("crashed", 1),), (("a", 2), ("z", 2))),
+        ]:
+            scenario = Scenario(TEN, ((), *others), (ranking.ALWAYS, 0, 0))
+            with mock.patch.object(Scenario, "world", return_value=behind):
+                ends, wrong = explore(scenario)
+            self.assertGreater(ends, 1)
+            self.assertEqual(wrong, 0)
+
+    def test_a_crash_is_a_wrong_report_without_it(self) -> None:
+        scenario = Scenario(TEN, ((("k", 3),),), (0,))
+        self.assertEqual(explore(scenario, crashing)[1], 1)
 
 
 class BrokenProtocols(unittest.TestCase):

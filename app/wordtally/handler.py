@@ -1,6 +1,8 @@
 """The Lambda entry point and the composition root: settings, clients, the order of a request."""
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -8,6 +10,8 @@ from typing import Any, Protocol
 
 from wordtally import counts, http, ranking, reports, words
 from wordtally.settings import Settings
+
+logger = logging.getLogger("wordtally")
 
 
 class LinkableReports(ranking.Reports, Protocol):
@@ -38,9 +42,26 @@ class Application:
             summary.update(asdict(work))
         return self.reports.url(published)
 
+    def reconcile(self) -> None:
+        """Rebuild the report from the table: a crash between a request's upserts and its publish
+        leaves the report behind. Raises what fails, so that Lambda counts and retries it."""
+        started = time.perf_counter()
+        work = ranking.Work()
+        ranking.tally(self.counts, self.reports, {}, ranking.ALWAYS, work)
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        logger.info("reconciliation", extra={**asdict(work), "milliseconds": milliseconds})
 
-def lambda_handler(event: dict[str, Any], context: Any) -> http.Answer:
-    """`POST /` of the HTTP API, payload format 2.0."""
+
+RECONCILE = {"task": "reconcile"}
+"""The event of the scheduled reconciliation. No request looks like it: what a caller sends is in the
+values of an HTTP event, never in its top-level names."""
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> Any:
+    """`POST /` of the HTTP API (payload format 2.0), or RECONCILE."""
+    if event == RECONCILE:
+        _application().reconcile()
+        return None
     return respond(_application, event, context)
 
 

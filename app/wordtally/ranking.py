@@ -17,6 +17,9 @@ from wordtally.errors import Unavailable
 
 TOP = 10
 
+ALWAYS = 10**18
+"""As `scan_up_to_words`: scan whatever the size of the table."""
+
 MAX_CONFLICTS = 100
 """Lost publications after which a request gives up. Each lost one is another request's won one, so
 this many in a row means more than a hundred requests publishing at the same moment."""
@@ -96,6 +99,8 @@ def tally(
 ) -> Published:
     """Count `words` and see that the published report shows them.
 
+    Without words and with ALWAYS as `scan_up_to_words` it repairs the report from the table.
+
     A request scans the whole table when there is no report, and when the last scan found at most
     `scan_up_to_words` words (its first attempt only: a scan is older than the etag read after a
     conflict). `pause` waits before attempt n, for a random time unless given.
@@ -117,6 +122,9 @@ def tally(
             work.conflicts += 1
             if work.conflicts == MAX_CONFLICTS:
                 raise Unavailable("too many requests publish at once") from None
+            # The scan is older than the next etag, so it must not be published as it is; but what
+            # it found can be merged like any other observation, and repairs the report still.
+            totals = dict(merge(fresh.top, totals))
             (pause or _pause)(work.conflicts)
         else:
             work.publishes += 1
