@@ -23,8 +23,11 @@ module "function" {
   source_dir         = local.app_dir
   handler            = "wordtally.handler.lambda_handler"
   memory_mb          = 1024
-  timeout_seconds    = 29 # below the 30 s after which the API gives up
+  timeout_seconds    = 300 # for a reconciliation; the API gives up on a request after 30 s
   log_retention_days = var.log_retention_days
+  live_version       = var.live_version
+  canary_share       = var.canary_share
+  enable_xray        = var.enable_xray
 
   environment = {
     WORDS_TABLE                  = module.storage.words_table_name
@@ -66,9 +69,10 @@ module "authorizer" {
   memory_mb          = 256
   timeout_seconds    = 5
   log_retention_days = var.log_retention_days
+  enable_xray        = var.enable_xray
 
   environment = {
-    API_KEY_SHA256 = sha256(var.api_key)
+    API_KEY_SHA256 = join(",", [for key in [var.api_key, var.api_key_previous] : sha256(key) if key != ""])
   }
 }
 
@@ -82,4 +86,43 @@ module "api" {
   throttle_rate_per_second = var.throttle_rate_per_second
   throttle_burst           = var.throttle_burst
   log_retention_days       = var.log_retention_days
+  cors_allowed_origins     = var.cors_allowed_origins
+  domain_name              = var.domain_name
+  domain_certificate_arn   = var.domain_certificate_arn
+  domain_zone_id           = var.domain_zone_id
+}
+
+module "reconciliation" {
+  source = "./modules/reconciliation"
+  count  = var.reconcile_schedule == "" ? 0 : 1
+
+  name     = var.name
+  schedule = var.reconcile_schedule
+  function = module.function.live
+}
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  name                     = var.name
+  region                   = var.aws_region
+  account_id               = data.aws_caller_identity.current.account_id
+  function_name            = module.function.live.function_name
+  function_log_group_name  = module.function.log_group_name
+  enable_authorizer        = local.has_api_key
+  authorizer_function_name = one(module.authorizer[*].live.function_name)
+  enable_reconciliation    = var.reconcile_schedule != ""
+  api_id                   = module.api.id
+  words_table_name         = module.storage.words_table_name
+  alert_email              = var.alert_email
+}
+
+module "costs" {
+  source = "./modules/costs"
+  count  = var.alert_email == "" ? 0 : 1
+
+  name                    = var.name
+  monthly_cost_budget_usd = var.monthly_cost_budget_usd
+  anomaly_monitor_arn     = var.anomaly_monitor_arn
+  topic_arn               = module.monitoring.topic_arn
 }

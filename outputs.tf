@@ -19,6 +19,11 @@ output "function_version" {
   value       = module.function.version
 }
 
+output "dashboard_url" {
+  description = "The dashboard in the console."
+  value       = module.monitoring.dashboard_url
+}
+
 output "function_log_group" {
   description = "Log group of the function: one summary line a request."
   value       = module.function.log_group_name

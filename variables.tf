@@ -84,10 +84,111 @@ variable "api_key" {
   }
 }
 
+variable "api_key_previous" {
+  description = "A second accepted key, while callers change from it to api_key. Empty means none."
+  type        = string
+  default     = ""
+  nullable    = false
+  sensitive   = true
+
+  validation {
+    condition     = var.api_key_previous == "" || can(regex("^[!-~]{16,256}$", var.api_key_previous))
+    error_message = "api_key_previous must have 16 to 256 printable ASCII characters without spaces, or be empty."
+  }
+}
+
 variable "enable_s3_versioning" {
   description = "Keep old versions of the report, and pin each URL to the version that its request wrote."
   type        = bool
   default     = false
+  nullable    = false
+}
+
+variable "live_version" {
+  description = "Version of the function that callers reach, such as \"3\": a pin, a rollback or, with canary_share, the stable side of a canary. Empty means the newest."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^([1-9][0-9]*)?$", var.live_version))
+    error_message = "live_version must be the number of a published version, such as \"3\", or empty."
+  }
+}
+
+variable "canary_share" {
+  description = "Share of the traffic, from 0 to 1, that the newest version gets while live_version gets the rest."
+  type        = number
+  default     = 0
+  nullable    = false
+
+  validation {
+    condition     = var.canary_share >= 0 && var.canary_share < 1
+    error_message = "canary_share must be 0 or more and less than 1. To give the newest version everything, leave canary_share and live_version out."
+  }
+}
+
+variable "reconcile_schedule" {
+  description = "When the report is rebuilt from the whole table, as an EventBridge expression such as rate(1 day). A scan of a million words reads about 30 MB, some 0.001 USD. Empty turns it off."
+  type        = string
+  default     = "rate(1 day)"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(rate[(][1-9][0-9]* (minutes?|hours?|days?)[)]|cron[(].+[)])?$", var.reconcile_schedule))
+    error_message = "reconcile_schedule must be an EventBridge expression such as rate(6 hours) or cron(0 3 * * ? *), or empty."
+  }
+}
+
+variable "anomaly_monitor_arn" {
+  description = "ARN of the account's cost anomaly monitor for all services, if it has one (it can have only one). Empty creates one."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = var.anomaly_monitor_arn == "" || can(regex("^arn:aws[a-z-]*:ce::[0-9]{12}:anomalymonitor/.+$", var.anomaly_monitor_arn))
+    error_message = "anomaly_monitor_arn must look like arn:aws:ce::123456789012:anomalymonitor/…, or be empty."
+  }
+}
+
+variable "cors_allowed_origins" {
+  description = "Origins whose pages may call the API from a browser, such as https://example.com. Empty allows none."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for origin in var.cors_allowed_origins : can(regex("^([*]|https?://[^/]+)$", origin))])
+    error_message = "cors_allowed_origins must be origins without a path, such as https://example.com, or *."
+  }
+}
+
+variable "enable_xray" {
+  description = "Trace the function's calls with X-Ray, 5 USD per million traces beyond the first 100,000 a month."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "domain_name" {
+  description = "A domain of yours for the API, such as words.example.com; needs domain_certificate_arn and domain_zone_id. Empty means none."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "domain_certificate_arn" {
+  description = "ARN of an issued ACM certificate for domain_name, in aws_region."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "domain_zone_id" {
+  description = "Id of the Route 53 hosted zone that gets domain_name's record."
+  type        = string
+  default     = ""
   nullable    = false
 }
 

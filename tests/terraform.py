@@ -15,16 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 
-_ENDPOINTS = [
-    "apigatewayv2",
-    "cloudwatch",
-    "cloudwatchlogs",
-    "dynamodb",
-    "iam",
-    "lambda",
-    "s3",
-    "sts",
-]
+_ENDPOINTS = (
+    "acm apigatewayv2 budgets cloudwatch cloudwatchlogs costexplorer dynamodb eventbridge iam kms "
+    "lambda route53 s3 sns sts"
+).split()
 
 
 def missing(reason: str) -> None:

@@ -4,6 +4,17 @@ resource "aws_apigatewayv2_api" "main" {
   name          = var.name
   description   = "POST a text, get a link to the ten most frequent words so far."
   protocol_type = "HTTP"
+
+  dynamic "cors_configuration" {
+    for_each = length(var.cors_allowed_origins) > 0 ? [var.cors_allowed_origins] : []
+
+    content {
+      allow_origins = cors_configuration.value
+      allow_methods = ["POST"]
+      allow_headers = ["content-type", "x-api-key"]
+      max_age       = 3600
+    }
+  }
 }
 
 resource "aws_apigatewayv2_integration" "function" {
@@ -76,6 +87,11 @@ resource "aws_apigatewayv2_authorizer" "key" {
   identity_sources                  = ["$request.header.x-api-key"]
   # Short: an answer in the cache outlives a key that is withdrawn.
   authorizer_result_ttl_in_seconds = 30
+
+  lifecycle {
+    # So that the route lets go of it before it is deleted, when the key is taken away.
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_permission" "authorizer" {

@@ -41,6 +41,30 @@ variable "throttle_burst" {
   nullable    = false
 }
 
+variable "cors_allowed_origins" {
+  description = "Origins whose pages may call from a browser."
+  type        = list(string)
+  nullable    = false
+}
+
+variable "domain_name" {
+  description = "Domain of the operator's own; empty for none."
+  type        = string
+  nullable    = false
+}
+
+variable "domain_certificate_arn" {
+  description = "Certificate of the domain."
+  type        = string
+  nullable    = false
+}
+
+variable "domain_zone_id" {
+  description = "Hosted zone of the domain."
+  type        = string
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "Days for which the access log is kept."
   type        = number

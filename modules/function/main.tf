@@ -58,6 +58,13 @@ resource "aws_iam_role_policy" "main" {
         Action   = permission.actions
         Resource = permission.resources
       }],
+      # X-Ray knows no resources to name.
+      [for enabled in [var.enable_xray] : {
+        Sid      = "SendTraces"
+        Effect   = "Allow"
+        Action   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+        Resource = ["*"]
+      } if enabled],
     )
   })
 }
@@ -79,6 +86,10 @@ resource "aws_lambda_function" "main" {
     variables = var.environment
   }
 
+  tracing_config {
+    mode = var.enable_xray ? "Active" : "PassThrough"
+  }
+
   logging_config {
     log_format            = "JSON"
     log_group             = aws_cloudwatch_log_group.main.name
@@ -96,5 +107,30 @@ resource "aws_lambda_alias" "live" {
   name             = "live"
   description      = "What callers reach."
   function_name    = aws_lambda_function.main.function_name
-  function_version = aws_lambda_function.main.version
+  function_version = var.live_version != "" ? var.live_version : aws_lambda_function.main.version
+
+  dynamic "routing_config" {
+    for_each = var.canary_share > 0 ? [var.canary_share] : []
+
+    content {
+      additional_version_weights = { (aws_lambda_function.main.version) = routing_config.value }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = var.canary_share == 0 || var.live_version != ""
+      error_message = "canary_share needs live_version: the version that gets the rest of the traffic (terraform output -raw function_version shows the one before this apply)."
+    }
+
+    precondition {
+      condition     = var.canary_share == 0 || var.live_version != aws_lambda_function.main.version
+      error_message = "live_version is the newest version, so there is nothing to send canary_share to. Deploy a change, or leave both out."
+    }
+
+    precondition {
+      condition     = var.live_version == "" || try(tonumber(var.live_version) <= tonumber(aws_lambda_function.main.version), true)
+      error_message = "live_version has not been published yet."
+    }
+  }
 }

@@ -1,8 +1,9 @@
 output "live" {
-  description = "How to call the function: its name, its alias and the ARN for API Gateway."
+  description = "How to call the function: its name, its alias, the alias's ARN and the one for API Gateway."
   value = {
     function_name = aws_lambda_function.main.function_name
     alias         = aws_lambda_alias.live.name
+    arn           = aws_lambda_alias.live.arn
     invoke_arn    = aws_lambda_alias.live.invoke_arn
   }
 }

@@ -46,6 +46,26 @@ variable "environment" {
   nullable    = false
 }
 
+variable "live_version" {
+  description = "Version that the alias serves; empty for the newest."
+  type        = string
+  default     = ""
+  nullable    = false
+}
+
+variable "canary_share" {
+  description = "Share of the calls, from 0 to 1, that the newest version gets beside live_version."
+  type        = number
+  default     = 0
+  nullable    = false
+}
+
+variable "enable_xray" {
+  description = "Trace calls with X-Ray."
+  type        = bool
+  nullable    = false
+}
+
 variable "permissions" {
   description = "What the function may do besides writing its logs: one IAM statement per purpose, by its sid."
   type = map(object({

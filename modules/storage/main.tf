@@ -63,6 +63,34 @@ resource "aws_s3_bucket_versioning" "reports" {
   }
 }
 
+# Also without versioning: where it was on before, old versions are still there.
+resource "aws_s3_bucket_lifecycle_configuration" "reports" {
+  bucket = aws_s3_bucket.reports.id
+
+  rule {
+    id     = "expire-old-versions"
+    status = "Enabled"
+
+    filter {}
+
+    # Longer than any presigned URL lives.
+    noncurrent_version_expiration {
+      noncurrent_days = 30
+    }
+
+    expiration {
+      expired_object_delete_marker = true
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = 1
+    }
+  }
+
+  # Rules about versions belong to a bucket whose versioning is settled.
+  depends_on = [aws_s3_bucket_versioning.reports]
+}
+
 resource "aws_s3_bucket_policy" "reports" {
   bucket = aws_s3_bucket.reports.id
 

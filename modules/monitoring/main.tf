@@ -1,0 +1,208 @@
+# Alarms, the dashboard, the metrics that the log lines carry, and the topic for notifications.
+
+locals {
+  notify = var.alert_email != ""
+
+  # CloudWatch's own names. Missing data is no alarm: these metrics have no points without traffic.
+  alarms = merge(
+    {
+      function-errors = {
+        description = "The function raised or timed out. Its log has the trace."
+        namespace   = "AWS/Lambda"
+        metric      = "Errors"
+        dimensions  = { FunctionName = var.function_name }
+      }
+      function-throttles = {
+        description = "Lambda refused calls of the function: the account's concurrency is used up."
+        namespace   = "AWS/Lambda"
+        metric      = "Throttles"
+        dimensions  = { FunctionName = var.function_name }
+      }
+      api-5xx = {
+        description = "Callers got 5xx answers."
+        namespace   = "AWS/ApiGateway"
+        metric      = "5xx"
+        dimensions  = { ApiId = var.api_id }
+      }
+    },
+    var.enable_authorizer ? {
+      authorizer-errors = {
+        description = "The authorizer raised or timed out: nobody gets in."
+        namespace   = "AWS/Lambda"
+        metric      = "Errors"
+        dimensions  = { FunctionName = var.authorizer_function_name }
+      }
+    } : {},
+    var.enable_reconciliation ? {
+      # Only the reconciliation calls the function asynchronously, so every event that Lambda
+      # drops after its retries is one that failed, however it failed.
+      reconciliation-failures = {
+        description = "The scheduled reconciliation failed, retries included. The report may lack what a crash left behind."
+        namespace   = "AWS/Lambda"
+        metric      = "AsyncEventsDropped"
+        dimensions  = { FunctionName = var.function_name }
+      }
+    } : {},
+  )
+
+  # Metric name to the log lines that carry it and the value it takes from them.
+  log_metrics = {
+    Words            = { pattern = "{ $.message = \"request\" && $.words = * }", value = "$.words" }
+    DistinctWords    = { pattern = "{ $.message = \"request\" && $.distinct = * }", value = "$.distinct" }
+    ScannedPages     = { pattern = "{ $.scanned_pages = * }", value = "$.scanned_pages" }
+    PublishConflicts = { pattern = "{ $.conflicts = * }", value = "$.conflicts" }
+    RejectedRequests = { pattern = "{ $.message = \"request\" && $.status = 400 }", value = "1" }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "count" {
+  for_each = local.alarms
+
+  alarm_name          = "${var.name}-${each.key}"
+  alarm_description   = each.value.description
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = aws_sns_topic.alerts[*].arn
+  ok_actions          = aws_sns_topic.alerts[*].arn
+}
+
+# Two periods of three, so that one long reconciliation is no alarm.
+resource "aws_cloudwatch_metric_alarm" "slow" {
+  alarm_name          = "${var.name}-function-slow"
+  alarm_description   = "One call in twenty takes more than 5 s."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Duration"
+  dimensions          = { FunctionName = var.function_name }
+  extended_statistic  = "p95"
+  period              = 300
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 5000
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = aws_sns_topic.alerts[*].arn
+  ok_actions          = aws_sns_topic.alerts[*].arn
+}
+
+# On the events by table: ThrottledRequests needs the dimension Operation and has no data without.
+resource "aws_cloudwatch_metric_alarm" "table_throttles" {
+  alarm_name          = "${var.name}-table-throttles"
+  alarm_description   = "DynamoDB throttles the words table: a hot word, or the account's limit."
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = aws_sns_topic.alerts[*].arn
+  ok_actions          = aws_sns_topic.alerts[*].arn
+
+  metric_query {
+    id          = "throttles"
+    label       = "Read and write throttle events"
+    expression  = "FILL(reads, 0) + FILL(writes, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/DynamoDB"
+        metric_name = metric_query.value
+        dimensions  = { TableName = var.words_table_name }
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "product" {
+  for_each = local.log_metrics
+
+  name           = "${var.name}-${each.key}"
+  log_group_name = var.function_log_group_name
+  pattern        = each.value.pattern
+
+  metric_transformation {
+    namespace = var.name
+    name      = each.key
+    value     = each.value.value
+  }
+}
+
+# CloudWatch and the billing services cannot publish to a topic under AWS's own key, so it needs one
+# with a policy that admits them (1 USD a month).
+resource "aws_kms_key" "alerts" {
+  count = local.notify ? 1 : 0
+
+  description             = "Encrypts the alerts of ${var.name}."
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AdministerByAccount"
+        Effect    = "Allow"
+        Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "PublishEncrypted"
+        Effect    = "Allow"
+        Principal = { Service = local.publishers }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      },
+    ]
+  })
+}
+
+locals {
+  publishers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
+}
+
+resource "aws_sns_topic" "alerts" {
+  count = local.notify ? 1 : 0
+
+  name              = "${var.name}-alerts"
+  kms_master_key_id = aws_kms_key.alerts[0].arn
+}
+
+resource "aws_sns_topic_policy" "alerts" {
+  count = local.notify ? 1 : 0
+  arn   = aws_sns_topic.alerts[0].arn
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "PublishAlerts"
+      Effect    = "Allow"
+      Principal = { Service = local.publishers }
+      Action    = "sns:Publish"
+      Resource  = aws_sns_topic.alerts[0].arn
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }]
+  })
+}
+
+resource "aws_sns_topic_subscription" "email" {
+  count = local.notify ? 1 : 0
+
+  topic_arn = aws_sns_topic.alerts[0].arn
+  protocol  = "email"
+  endpoint  = var.alert_email
+}

@@ -1,0 +1,10 @@
+output "topic_arn" {
+  description = "Topic of the alerts; null without alert_email."
+  # Through its policy, so that whoever publishes there is admitted first.
+  value = one(aws_sns_topic_policy.alerts[*].arn)
+}
+
+output "dashboard_url" {
+  description = "The dashboard in the console."
+  value       = "https://${var.region}.console.aws.amazon.com/cloudwatch/home?region=${var.region}#dashboards:name=${aws_cloudwatch_dashboard.main.dashboard_name}"
+}

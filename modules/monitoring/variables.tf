@@ -1,0 +1,64 @@
+variable "name" {
+  description = "Prefix of the alarms' names; name of the dashboard and namespace of the product's own metrics."
+  type        = string
+  nullable    = false
+}
+
+variable "region" {
+  description = "Region of what is watched."
+  type        = string
+  nullable    = false
+}
+
+variable "account_id" {
+  description = "The account, whose services alone may publish alerts."
+  type        = string
+  nullable    = false
+}
+
+variable "function_name" {
+  description = "The function to watch."
+  type        = string
+  nullable    = false
+}
+
+variable "function_log_group_name" {
+  description = "Where its summary lines are."
+  type        = string
+  nullable    = false
+}
+
+variable "enable_authorizer" {
+  description = "Watch an authorizer too."
+  type        = bool
+  nullable    = false
+}
+
+variable "authorizer_function_name" {
+  description = "The authorizer to watch; null without enable_authorizer."
+  type        = string
+}
+
+variable "enable_reconciliation" {
+  description = "Watch the scheduled reconciliation."
+  type        = bool
+  nullable    = false
+}
+
+variable "api_id" {
+  description = "The API to watch."
+  type        = string
+  nullable    = false
+}
+
+variable "words_table_name" {
+  description = "The table to watch."
+  type        = string
+  nullable    = false
+}
+
+variable "alert_email" {
+  description = "Address to notify; empty for alarms that notify nobody."
+  type        = string
+  nullable    = false
+}
