@@ -5,6 +5,7 @@ Slower to start than local.aws and run the same way: `python -m local.whole_aws`
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -66,6 +67,93 @@ def evaluate_bucket_policy_conditions() -> None:
     FakeBucket.get_permission = get_permission
 
 
+def add_budget_actions() -> None:
+    """moto has budgets, but neither their subscribers nor their tags."""
+    from moto.budgets.responses import BudgetsResponse
+
+    create = BudgetsResponse.create_budget
+
+    def budget(self: Any) -> Any:
+        owner, name = self._get_param("AccountId"), self._get_param("BudgetName")
+        if arn := self._get_param("ResourceARN"):
+            owner, name = arn.split(":")[4], arn.rsplit("/", 1)[1]
+        return self.backend.budgets[owner][name]
+
+    def create_budget(self: Any) -> str:
+        answer: str = create(self)
+        owner, name = self._get_param("AccountId"), self._get_param("Budget")["BudgetName"]
+        self.backend.budgets[owner][name].tags = self._get_param("ResourceTags", [])
+        return answer
+
+    def describe_subscribers_for_notification(self: Any) -> str:
+        asked = self._get_param("Notification")
+        (found,) = [
+            notification.subscribers
+            for notification in budget(self).notifications
+            if all(notification.details.get(name) == value for name, value in asked.items())
+        ]
+        return json.dumps({"Subscribers": found})
+
+    def update_budget(self: Any) -> str:
+        owner, new = self._get_param("AccountId"), self._get_param("NewBudget")
+        self.backend.budgets[owner][new["BudgetName"]].budget.update(new)
+        return "{}"
+
+    def list_tags_for_resource(self: Any) -> str:
+        return json.dumps({"ResourceTags": budget(self).tags})
+
+    for action in (
+        create_budget,
+        describe_subscribers_for_notification,
+        update_budget,
+        list_tags_for_resource,
+    ):
+        setattr(BudgetsResponse, action.__name__, action)
+
+
+def add_anomaly_actions() -> None:
+    """moto's Cost Explorer has no anomaly monitors and subscriptions."""
+    from moto.ce.responses import CostExplorerResponse
+
+    def add(kind: str) -> None:
+        """`kind` is Monitor or Subscription; both have the same five actions."""
+        name, arn_name = f"Anomaly{kind}", f"{kind}Arn"
+
+        def kept(self: Any) -> dict[str, dict[str, Any]]:
+            stored: dict[str, dict[str, Any]] = vars(self.ce_backend).setdefault(name, {})
+            return stored
+
+        def create(self: Any) -> str:
+            account = self.current_account
+            arn = f"arn:aws:ce::{account}:anomaly{kind.lower()}/{uuid.uuid4()}"
+            kept(self)[arn] = {**self._get_param(name), arn_name: arn, "AccountId": account}
+            self.ce_backend.tag_resource(arn, self._get_param("ResourceTags", []))
+            return json.dumps({arn_name: arn})
+
+        def get(self: Any) -> str:
+            asked = self._get_param(f"{arn_name}List") or list(kept(self))
+            found = [kept(self)[arn] for arn in asked if arn in kept(self)]
+            return json.dumps({f"Anomaly{kind}s": found})
+
+        def update(self: Any) -> str:
+            arn = self._get_param(arn_name)
+            changes = {key: value for key, value in self.data.items() if key in kept(self)[arn]}
+            kept(self)[arn].update(changes)
+            return json.dumps({arn_name: arn})
+
+        def delete(self: Any) -> str:
+            del kept(self)[self._get_param(arn_name)]
+            return "{}"
+
+        suffix = f"anomaly_{kind.lower()}"
+        for verb, action in {"create": create, "update": update, "delete": delete}.items():
+            setattr(CostExplorerResponse, f"{verb}_{suffix}", action)
+        setattr(CostExplorerResponse, f"get_{suffix}s", get)
+
+    add("Monitor")
+    add("Subscription")
+
+
 def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     """`GET /deployed-code/FUNCTION/VERSION`: the zip of a function, which moto keeps to itself."""
     from moto.awslambda.models import lambda_backends
@@ -84,4 +172,6 @@ def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
 if __name__ == "__main__":
     keep_function_settings()
     evaluate_bucket_policy_conditions()
+    add_budget_actions()
+    add_anomaly_actions()
     aws.serve(serving_deployed_code(aws.application()))
