@@ -23,8 +23,12 @@ run: .venv/run/ready ## Serve the product on this machine, no AWS needed (PORT=8
 demo: .venv/run/ready ## Post a text file and print its ten most frequent words (FILE= URL= API_KEY=)
 	@exec $(RUN) -m local.demo
 
+.PHONY: stack
+stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emulated AWS and serve that (PORT= API_KEY=)
+	@exec $(TEST) -m local.stack
+
 .PHONY: test
-test: lint unit .venv/test/ready .venv/runtime/ready ## Set up and run every check
+test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
 	$(TEST) -m pytest
 
 .PHONY: unit
@@ -36,6 +40,10 @@ lint: .venv/test/ready ## Format, lint and type checks
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
 	$(TEST) -m mypy
+
+.PHONY: checkov
+checkov: .venv/checkov/ready ## Security checks of the Terraform files
+	PYTHONPATH= .venv/checkov/bin/checkov --directory . --config-file .checkov.yaml
 
 .PHONY: format
 format: .venv/test/ready ## Put every file into the house's format
@@ -50,7 +58,7 @@ bench: .venv/run/ready ## Measure calls, times and the cold start
 .PHONY: pin
 pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
-	for of in local/requirements local/runtime-requirements tests/requirements; do \
+	for of in local/requirements local/runtime-requirements tests/requirements tests/checkov-requirements; do \
 	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
 
@@ -62,6 +70,7 @@ clean: ## Remove what the other targets made
 .venv/run/ready: local/requirements.txt
 .venv/test/ready: tests/requirements.txt
 .venv/runtime/ready: local/runtime-requirements.txt
+.venv/checkov/ready: tests/checkov-requirements.txt
 .venv/%/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	rm -rf .venv/$*

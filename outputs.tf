@@ -1,12 +1,22 @@
 output "public_uri" {
   description = "Where to POST texts."
   value       = module.api.uri
+
+  precondition {
+    condition     = length(distinct([for part in [var.domain_name, var.domain_certificate_arn, var.domain_zone_id] : part == ""])) == 1
+    error_message = "domain_name, domain_certificate_arn and domain_zone_id belong together: give all three or none."
+  }
 }
 
 output "api_key" {
   description = "What callers must send as x-api-key; empty for a public endpoint."
   value       = var.api_key
   sensitive   = true
+
+  precondition {
+    condition     = var.api_key != "" || var.api_key_previous == ""
+    error_message = "api_key_previous is accepted beside api_key only; alone it would leave the endpoint public."
+  }
 }
 
 output "function_name" {

@@ -13,12 +13,12 @@ output "backend" {
   value       = <<-EOT
     terraform {
       backend "s3" {
-        bucket         = "${aws_s3_bucket.state.id}"
-        key            = "wordtally/terraform.tfstate"
-        region         = "${var.aws_region}"
-        encrypt        = true
-        use_lockfile   = true
-        dynamodb_table = "${aws_dynamodb_table.lock.name}"
+        bucket  = "${aws_s3_bucket.state.id}"
+        key     = "wordtally/terraform.tfstate"
+        region  = "${var.aws_region}"
+        encrypt = true
+
+        use_lockfile = true # before Terraform 1.10 instead: dynamodb_table = "${aws_dynamodb_table.lock.name}"
       }
     }
   EOT

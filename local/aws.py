@@ -24,7 +24,7 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def environment(url: str) -> dict[str, str]:
-    """What a process needs to take the emulated AWS at `url` for AWS."""
+    """What a process needs to take the emulated AWS at `url` for AWS, as its operator."""
     return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
@@ -106,12 +106,18 @@ def serialised(application: Wsgi) -> Wsgi:
     return serve
 
 
-def checking_presigned_urls(application: Wsgi) -> Wsgi:
+def operators_secret(access_key_id: str) -> str | None:
+    return SECRET_ACCESS_KEY if access_key_id == ACCESS_KEY_ID else None
+
+
+def checking_presigned_urls(
+    application: Wsgi, secret_of: Callable[[str], str | None] = operators_secret
+) -> Wsgi:
     """Answer 403 to a presigned URL that S3 would refuse; moto checks neither signature nor age."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-        problem = _problem(environ, query) if "X-Amz-Signature" in query else None
+        problem = _problem(environ, query, secret_of) if "X-Amz-Signature" in query else None
         if problem:
             body = f"<Error><Code>AccessDenied</Code><Message>{problem}</Message></Error>".encode()
             headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
@@ -122,7 +128,9 @@ def checking_presigned_urls(application: Wsgi) -> Wsgi:
     return serve
 
 
-def _problem(environ: dict[str, Any], query: dict[str, str]) -> str | None:
+def _problem(
+    environ: dict[str, Any], query: dict[str, str], secret_of: Callable[[str], str | None]
+) -> str | None:
     from botocore.auth import S3SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
@@ -146,10 +154,14 @@ def _problem(environ: dict[str, Any], query: dict[str, str]) -> str | None:
         headers={"host": environ["HTTP_HOST"]},
     )
     request.context["timestamp"] = query["X-Amz-Date"]
-    signer = S3SigV4QueryAuth(Credentials(key_id, SECRET_ACCESS_KEY), service, region, expires)
+    secret = secret_of(key_id)
+    if secret is None:
+        return "The AWS Access Key Id you provided does not exist in our records"
+    # The session token, if any, is in the URL already; given here it would be added twice.
+    signer = S3SigV4QueryAuth(Credentials(key_id, secret), service, region, expires)
     canonical = signer.canonical_request(request)
     right = signer.signature(signer.string_to_sign(request, canonical), request)
-    if key_id != ACCESS_KEY_ID or right != query["X-Amz-Signature"]:
+    if right != query["X-Amz-Signature"]:
         return "The request signature we calculated does not match the signature you provided"
     return None
 
@@ -168,12 +180,11 @@ def serve(application: Wsgi) -> None:
     os._exit(0)  # without waiting for the server's threads
 
 
-def application() -> Wsgi:
-    """moto, corrected."""
+def moto() -> Wsgi:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    return checking_presigned_urls(serialised(DomainDispatcherApplication(create_backend_app)))
+    return serialised(DomainDispatcherApplication(create_backend_app))
 
 
 if __name__ == "__main__":
-    serve(application())
+    serve(checking_presigned_urls(moto()))

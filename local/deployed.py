@@ -2,13 +2,16 @@
 and serves it, so that a wrong route, alias, permission or environment shows as it would on AWS."""
 
 import contextlib
+import fnmatch
 import json
+import random
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from local import aws
-from local.gateway import Gateway, Route
+from local.gateway import Cors, Event, Gateway, Route
 from local.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
@@ -18,21 +21,69 @@ class DeploymentError(Exception):
     """What was deployed would not work on AWS."""
 
 
+class Weighted:
+    """Implements gateway.Function for an alias that splits its calls between versions."""
+
+    def __init__(self, versions: Mapping[str, RuntimeFunction], weights: Mapping[str, float]):
+        self.versions = versions
+        self._weights = weights
+        self._chance = random.Random(0)
+
+    def invoke(self, event: Event) -> Any:
+        (version,) = self._chance.choices(list(self._weights), list(self._weights.values()))
+        return self.versions[version].invoke(event)
+
+    @property
+    def log(self) -> list[str]:
+        """What all versions printed."""
+        return [line for version in self.versions.values() for line in version.log]
+
+
 class Deployed:
-    """The routes of the API named `name`, and the functions behind them by name."""
+    """The API named `name`, its schedule, and the functions behind both, by name."""
 
     def __init__(self, cloud: str, name: str) -> None:
         self._cloud = cloud
+        self._name = name
         self._lambda = aws.client("lambda", cloud)
         self._apis = aws.client("apigatewayv2", cloud)
         (self._api,) = [api for api in self._apis.get_apis()["Items"] if api["Name"] == name]
-        self.functions: dict[str, RuntimeFunction] = {}
+        self.functions: dict[str, Weighted] = {}
 
-    def routes(self) -> dict[str, Route]:
+    def gateway(self) -> Gateway:
+        cors = self._api.get("CorsConfiguration") or {}
+        return Gateway(
+            self._routes(),
+            Cors(
+                frozenset(cors.get("AllowOrigins", [])),
+                tuple(cors.get("AllowMethods", [])),
+                tuple(cors.get("AllowHeaders", [])),
+                cors.get("MaxAge"),
+            ),
+        )
+
+    def run_schedules(self) -> list[Any]:
+        """Call the targets of every schedule now; their results."""
+        events = aws.client("events", self._cloud)
+        results = []
+        for rule in events.list_rules(NamePrefix=self._name)["Rules"]:
+            for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+                name, alias = target["Arn"].split(":")[6:]
+                self._check_permission(name, alias, rule["Arn"])
+                results.append(self._function(name, alias).invoke(json.loads(target["Input"])))
+        return results
+
+    def stop(self) -> None:
+        for function in self.functions.values():
+            for version in function.versions.values():
+                version.stop()
+
+    def _routes(self) -> dict[str, Route]:
         api_id = self._api["ApiId"]
         stages = self._apis.get_stages(ApiId=api_id)["Items"]
         if [stage["StageName"] for stage in stages] != ["$default"]:
             raise DeploymentError("the API needs the stage $default, which has no path")
+        arn = f"arn:aws:execute-api:{aws.REGION}:123456789012:{api_id}"
         routes = {}
         for route in self._apis.get_routes(ApiId=api_id)["Items"]:
             integration = self._apis.get_integration(
@@ -41,57 +92,82 @@ class Deployed:
             if integration.get("PayloadFormatVersion") != "2.0":
                 raise DeploymentError("the function reads payload format 2.0")
             method, path = route["RouteKey"].split(" ")
-            function = self._function(integration["IntegrationUri"], f"$default/{method}{path}")
-            authorizer = None
-            header = "x-api-key"
-            if route["AuthorizationType"] == "CUSTOM":
-                found = self._apis.get_authorizer(ApiId=api_id, AuthorizerId=route["AuthorizerId"])
-                if not found["EnableSimpleResponses"]:
-                    raise DeploymentError("the authorizer answers with simple responses")
-                source = f"authorizers/{route['AuthorizerId']}"
-                authorizer = self._function(found["AuthorizerUri"], source)
-                header = found["IdentitySource"][0].removeprefix("$request.header.")
-            routes[route["RouteKey"]] = Route(function, authorizer, header)
+            function = self._called(integration["IntegrationUri"], f"{arn}/$default/{method}{path}")
+            if route["AuthorizationType"] == "NONE":
+                routes[route["RouteKey"]] = Route(function)
+                continue
+            authorizer_id = route["AuthorizerId"]
+            authorizer = self._apis.get_authorizer(ApiId=api_id, AuthorizerId=authorizer_id)
+            if not authorizer["EnableSimpleResponses"]:
+                raise DeploymentError("the authorizer answers with simple responses")
+            routes[route["RouteKey"]] = Route(
+                function,
+                self._called(authorizer["AuthorizerUri"], f"{arn}/authorizers/{authorizer_id}"),
+                authorizer["IdentitySource"][0].removeprefix("$request.header."),
+            )
         return routes
 
-    def _function(self, uri: str, source: str) -> RuntimeFunction:
-        """The version behind the alias in `uri`, if the alias lets `source` of this API call it."""
+    def _called(self, uri: str, source_arn: str) -> Weighted:
+        """The function behind an integration's URI, if `source_arn` may call it."""
         matched = _FUNCTION_OF_URI.search(uri)
         if not matched:
             raise DeploymentError(f"{uri} does not name an alias")
         name, alias = matched.groups()
-        self._check_permission(name, alias, source)
-        version = self._lambda.get_alias(FunctionName=name, Name=alias)["FunctionVersion"]
-        configuration = self._lambda.get_function(FunctionName=name, Qualifier=version)[
-            "Configuration"
-        ]
-        with urllib.request.urlopen(f"{self._cloud}/deployed-code/{name}/{version}") as answer:
-            code = answer.read()
-        function = RuntimeFunction(configuration, code, aws.environment(self._cloud))
-        self.functions[name] = function
-        return function
+        self._check_permission(name, alias, source_arn)
+        return self._function(name, alias)
 
-    def _check_permission(self, name: str, alias: str, source: str) -> None:
+    def _function(self, name: str, alias: str) -> Weighted:
+        if name not in self.functions:
+            found = self._lambda.get_alias(FunctionName=name, Name=alias)
+            weights = dict(found.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}))
+            weights[found["FunctionVersion"]] = 1 - sum(weights.values())
+            versions = {version: self._version(name, version) for version in weights}
+            self.functions[name] = Weighted(versions, weights)
+        return self.functions[name]
+
+    def _version(self, name: str, version: str) -> RuntimeFunction:
+        answer = self._lambda.get_function(FunctionName=name, Qualifier=version)
+        configuration = answer["Configuration"]
+        with urllib.request.urlopen(f"{self._cloud}/deployed-code/{name}/{version}") as opened:
+            code = opened.read()
+        # The role's own credentials, so that its policy decides what the function may do.
+        role = aws.client("iam", self._cloud).get_role(
+            RoleName=configuration["Role"].split("/")[-1]
+        )
+        if "lambda.amazonaws.com" not in json.dumps(role["Role"]["AssumeRolePolicyDocument"]):
+            raise DeploymentError(f"Lambda may not assume {configuration['Role']}")
+        assumed = aws.client("sts", self._cloud).assume_role(
+            RoleArn=configuration["Role"], RoleSessionName=name
+        )["Credentials"]
+        return RuntimeFunction(
+            configuration,
+            code,
+            {
+                **aws.environment(self._cloud),
+                "AWS_ACCESS_KEY_ID": assumed["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": assumed["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": assumed["SessionToken"],
+            },
+        )
+
+    def _check_permission(self, name: str, alias: str, source_arn: str) -> None:
+        """That the alias's policy lets an API or a rule call it."""
         try:
-            policy = json.loads(
-                self._lambda.get_policy(FunctionName=name, Qualifier=alias)["Policy"]
-            )
+            answer = self._lambda.get_policy(FunctionName=name, Qualifier=alias)
         except self._lambda.exceptions.ResourceNotFoundException:
-            policy = {"Statement": []}
-        for statement in policy["Statement"]:
-            arn = statement["Condition"]["ArnLike"]["AWS:SourceArn"]
-            pattern = re.escape(arn.split(":", 5)[5]).replace(r"\*", ".*")
-            if re.fullmatch(pattern, f"{self._api['ApiId']}/{source}"):
+            raise DeploymentError(f"nobody may call {name}:{alias}") from None
+        for statement in json.loads(answer["Policy"])["Statement"]:
+            pattern = statement["Condition"]["ArnLike"]["AWS:SourceArn"]
+            if fnmatch.fnmatchcase(source_arn, pattern):
                 return
-        raise DeploymentError(f"{name}:{alias} may not be called from {source}")
+        raise DeploymentError(f"{source_arn} may not call {name}:{alias}")
 
 
 @contextlib.contextmanager
-def gateway(cloud: str, name: str) -> Iterator[tuple[Gateway, Deployed]]:
-    """A gateway before the deployed functions, which stop with the context."""
+def product(cloud: str, name: str) -> Iterator[Deployed]:
+    """What was deployed as `name`; its processes stop with the context."""
     deployed = Deployed(cloud, name)
     try:
-        yield Gateway(deployed.routes()), deployed
+        yield deployed
     finally:
-        for function in deployed.functions.values():
-            function.stop()
+        deployed.stop()

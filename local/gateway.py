@@ -56,18 +56,48 @@ def _message(status: int, message: str) -> Answer:
     return Answer(status, body, {"content-type": "application/json"})
 
 
+@dataclass(frozen=True)
+class Cors:
+    """Which pages may call from a browser; without origins there is no CORS at all."""
+
+    origins: frozenset[str] = frozenset()
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    max_age_seconds: int | None = None
+
+    def headers_for(self, environ: dict[str, Any], preflight: bool) -> dict[str, str]:
+        """What an answer to a page of an allowed origin carries, to any other nothing."""
+        origin = environ.get("HTTP_ORIGIN", "")
+        if not origin or not self.origins & {origin, "*"}:
+            return {}
+        answer = {"access-control-allow-origin": "*" if "*" in self.origins else origin}
+        if preflight:
+            answer["access-control-allow-methods"] = ",".join(self.methods)
+            answer["access-control-allow-headers"] = ",".join(self.headers)
+            if self.max_age_seconds:
+                answer["access-control-max-age"] = str(self.max_age_seconds)
+        return answer
+
+
 class Gateway:
     """A WSGI application. `routes` maps route keys such as `POST /`."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], cors: Cors | None = None) -> None:
         self.routes = routes
+        self._cors = cors or Cors()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         request_id = uuid.uuid4().hex
-        answer = self._answer(environ, request_id)
-        headers = {**answer.headers, "apigw-requestid": request_id}
+        preflight = bool(
+            self._cors.origins
+            and environ["REQUEST_METHOD"] == "OPTIONS"
+            and environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+        )
+        answer = Answer(204, b"", {}) if preflight else self._answer(environ, request_id)
+        headers = {**answer.headers, **self._cors.headers_for(environ, preflight)}
+        headers["apigw-requestid"] = request_id
         headers["content-length"] = str(len(answer.body))
         start_response(
             f"{answer.status} {_reason(answer.status)}",

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from local import aws
+from local import aws, permissions
 
 
 def keep_function_settings() -> None:
@@ -154,6 +154,31 @@ def add_anomaly_actions() -> None:
     add("Subscription")
 
 
+def finish_domain_names() -> None:
+    """moto leaves a domain name without target, zone and status, so that creating it never ends."""
+    from moto.apigatewayv2.models import DomainName
+
+    to_json = DomainName.to_json
+
+    def finished(self: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = to_json(self)
+        answer["domainNameConfigurations"] = [
+            {
+                **configuration,
+                "apiGatewayDomainName": f"d-local.execute-api.{aws.REGION}.amazonaws.com",
+                "domainNameStatus": "AVAILABLE",
+                "hostedZoneId": "ZLOCALZONE",
+                "ipAddressType": "ipv4",
+            }
+            for configuration in self.domain_name_configurations
+        ]
+        if not self.mutual_tls_authentication:
+            del answer["mutualTlsAuthentication"]
+        return answer
+
+    DomainName.to_json = finished
+
+
 def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     """`GET /deployed-code/FUNCTION/VERSION`: the zip of a function, which moto keeps to itself."""
     from moto.awslambda.models import lambda_backends
@@ -174,4 +199,6 @@ if __name__ == "__main__":
     evaluate_bucket_policy_conditions()
     add_budget_actions()
     add_anomaly_actions()
-    aws.serve(serving_deployed_code(aws.application()))
+    finish_domain_names()
+    cloud = permissions.enforcing(serving_deployed_code(aws.moto()))
+    aws.serve(aws.checking_presigned_urls(cloud, permissions.secret_of))

@@ -1,6 +1,7 @@
 """The Terraform files: format, validity, the package, the table's schema."""
 
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -22,12 +23,21 @@ def hcl(path: str) -> dict[str, Any]:
 
 
 def test_it_is_formatted() -> None:
-    terraform.init_arguments()
+    terraform.needed()
     subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff"], cwd=ROOT, check=True)
 
 
 def test_it_is_valid(tmp_path: Path) -> None:
     assert "Warning" not in terraform.Terraform(tmp_path).run("validate")
+
+
+def test_the_switches(tmp_path: Path) -> None:
+    """tests/switches.tftest.hcl, which needs mocks."""
+    configuration = terraform.Terraform(tmp_path)
+    version = json.loads(configuration.run("version", "-json"))["terraform_version"]
+    if tuple(map(int, version.split(".")[:2])) < (1, 7):
+        terraform.missing(f"terraform test with mocks needs 1.7, this is {version}")
+    assert " 0 failed" in configuration.run("test")
 
 
 BAD_VALUES: list[dict[str, tuple[object, str]]] = [

@@ -1,7 +1,12 @@
-# A domain of the operator's own. All three settings or none.
+# A domain of the operator's own. With less than all three settings there is none; the root's output
+# public_uri refuses that with a sentence.
+
+locals {
+  has_domain = alltrue([for part in [var.domain_name, var.domain_certificate_arn, var.domain_zone_id] : part != ""])
+}
 
 resource "aws_apigatewayv2_domain_name" "main" {
-  count = var.domain_name == "" ? 0 : 1
+  count = local.has_domain ? 1 : 0
 
   domain_name = var.domain_name
 
@@ -13,7 +18,7 @@ resource "aws_apigatewayv2_domain_name" "main" {
 }
 
 resource "aws_apigatewayv2_api_mapping" "main" {
-  count = var.domain_name == "" ? 0 : 1
+  count = local.has_domain ? 1 : 0
 
   api_id      = aws_apigatewayv2_api.main.id
   domain_name = aws_apigatewayv2_domain_name.main[0].id
@@ -21,7 +26,7 @@ resource "aws_apigatewayv2_api_mapping" "main" {
 }
 
 resource "aws_route53_record" "main" {
-  count = var.domain_name == "" ? 0 : 1
+  count = local.has_domain ? 1 : 0
 
   zone_id = var.domain_zone_id
   name    = var.domain_name

@@ -1,0 +1,113 @@
+"""IAM for the deployed functions: what a role's policy does not allow, the emulated AWS refuses.
+
+moto enforces policies too coarsely to prove anything (DynamoDB against resource `*` only), so this
+decides for the two services that a function calls, by exact action and ARN. The operator's own key
+may do everything.
+"""
+
+import fnmatch
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from local import aws
+
+ACCOUNT = "123456789012"
+
+
+def secret_of(access_key_id: str) -> str | None:
+    """The secret of the operator's key, or of an assumed role's; None for one nobody has."""
+    if access_key_id == aws.ACCESS_KEY_ID:
+        return aws.SECRET_ACCESS_KEY
+    role = _assumed_role(access_key_id)
+    return role.secret_access_key if role else None
+
+
+def enforcing(application: aws.Wsgi) -> aws.Wsgi:
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        access_key_id = _access_key_id(environ)
+        if access_key_id in (None, aws.ACCESS_KEY_ID):
+            return application(environ, start_response)
+        role = _assumed_role(access_key_id)
+        call = _call_of(environ)
+        if not role or not call or not allowed(role.role_arn, *call):
+            return _refuse(environ, start_response)
+        if call[0] != "s3:GetObject":
+            return application(environ, start_response)
+        # As S3: who may not list the bucket is not told that an object is missing.
+        answered: list[Any] = []
+        body = application(environ, lambda *answer: answered.append(answer))
+        bucket = call[1].split("/")[0]  # of arn:aws:s3:::bucket/key
+        if answered[0][0].startswith("404") and not allowed(role.role_arn, "s3:ListBucket", bucket):
+            return _refuse(environ, start_response)
+        start_response(*answered[0])
+        return body
+
+    return serve
+
+
+def allowed(role_arn: str, action: str, resource: str) -> bool:
+    """Whether the inline policies of a role allow an action on a resource; a Deny wins."""
+    from moto.iam.models import iam_backends
+
+    role = iam_backends[ACCOUNT]["aws"].get_role_by_arn(role_arn)
+    effects = set()
+    for document in role.policies.values():
+        for statement in json.loads(document)["Statement"]:
+            if statement.keys() - {"Sid", "Effect", "Action", "Resource"}:
+                raise NotImplementedError(f"not evaluated here: {statement}")
+            if _matches(statement["Action"], action) and _matches(statement["Resource"], resource):
+                effects.add(statement["Effect"])
+    return effects == {"Allow"}
+
+
+def _matches(patterns: str | list[str], value: str) -> bool:
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in listed)
+
+
+def _assumed_role(access_key_id: str | None) -> Any:
+    from moto.sts.models import sts_backends
+
+    return sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key_id)
+
+
+def _access_key_id(environ: dict[str, Any]) -> str | None:
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    if "X-Amz-Credential" in query:
+        return str(query["X-Amz-Credential"][0].split("/")[0])
+    signed = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return signed[1] if signed else None
+
+
+def _call_of(environ: dict[str, Any]) -> tuple[str, str] | None:
+    """IAM action and ARN of a call to DynamoDB or S3; None for any other call."""
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target.startswith("DynamoDB_20120810."):
+        stream = environ["wsgi.input"]
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        table = json.loads(body)["TableName"]
+        arn = f"arn:aws:dynamodb:{aws.REGION}:{ACCOUNT}:table/{table}"
+        return f"dynamodb:{target.split('.')[1]}", arn
+    path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"])
+    if path and not target:
+        action = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}.get(environ["REQUEST_METHOD"])
+        if action == "s3:GetObject" and "versionId=" in environ.get("QUERY_STRING", ""):
+            action = "s3:GetObjectVersion"
+        return (action, f"arn:aws:s3:::{path[1]}/{path[2]}") if action else None
+    return None
+
+
+def _refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if "HTTP_X_AMZ_TARGET" in environ:
+        status, kind = "400 Bad Request", "application/x-amz-json-1.0"
+        body = b'{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "denied"}'
+    else:
+        status, kind = "403 Forbidden", "application/xml"
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]

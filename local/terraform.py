@@ -1,0 +1,166 @@
+"""Real Terraform with the real provider, on a staged copy of the configuration."""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from local import aws
+
+ROOT = Path(__file__).parents[1]
+
+PROVIDER = "registry.terraform.io/hashicorp/aws"
+
+_ENDPOINTS = [
+    "acm",
+    "apigatewayv2",
+    "budgets",
+    "cloudwatch",
+    "cloudwatchlogs",
+    "costexplorer",
+    "dynamodb",
+    "eventbridge",
+    "iam",
+    "kms",
+    "lambda",
+    "route53",
+    "s3",
+    "sns",
+    "sts",
+]
+
+
+class TerraformError(Exception):
+    """A command ended otherwise than expected; the message is its output."""
+
+
+class Missing(Exception):
+    """Terraform is not installed, or its provider cannot be had."""
+
+
+def environment() -> dict[str, str]:
+    """This machine's, less AWS settings and a configuration file that is not there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    configuration = kept.get("TF_CLI_CONFIG_FILE")
+    if configuration and not Path(configuration).exists():
+        kept["TF_CLI_CONFIG_FILE"] = os.devnull
+    return {**kept, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+
+
+def mirrors() -> list[Path]:
+    """Filesystem mirrors that hold the provider, in the places where they usually are."""
+    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    places = [
+        Path.home() / ".terraform.d/plugins",
+        data_home / "terraform/plugins",
+        Path("/usr/local/share/terraform/plugins"),
+        Path("/usr/share/terraform/plugins"),
+        *sorted(Path("/opt").glob("*")),
+        *sorted(Path("/opt").glob("*/*")),
+    ]
+    return [place for place in places if (place / PROVIDER).is_dir()]
+
+
+@functools.cache
+def init_arguments() -> tuple[str, ...]:
+    """What `terraform init` needs here to find the provider: nothing, or a mirror. Raise Missing."""
+    if not shutil.which("terraform"):
+        raise Missing("terraform is not installed")
+    # A mirror first only because Terraform without network tries for minutes.
+    for mirror in mirrors():
+        return (f"-plugin-dir={mirror}",)
+    probe = ROOT / "build" / "probe"
+    probe.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "versions.tf", probe)
+    shutil.copy(ROOT / ".terraform.lock.hcl", probe)
+    outcome = subprocess.run(
+        ["terraform", "init", "-input=false", "-no-color"],
+        cwd=probe,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    if outcome.returncode:
+        raise Missing(f"terraform cannot get the provider {PROVIDER}:\n{outcome.stderr}")
+    return ()
+
+
+class Terraform:
+    """The configuration in `directory`, a copy, set to the emulated AWS at `cloud`."""
+
+    def __init__(self, directory: Path, cloud: str | None = None, root: Path = ROOT) -> None:
+        self.directory = directory
+        for pattern in ["*.tf", "tests/*.tftest.hcl", ".terraform.lock.hcl"]:
+            for file in root.glob(pattern):
+                copy = directory / file.relative_to(root)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copy(file, copy)
+        for part in ["modules", "app/wordtally"]:
+            if (root / part).exists():
+                shutil.copytree(root / part, directory / part, dirs_exist_ok=True)
+        if cloud:
+            (directory / "emulated_override.tf").write_text(_override(cloud))
+        self.run("init", "-input=false", "-lockfile=readonly", *init_arguments())
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        """Its output. Raise TerraformError for another exit code than `expect`."""
+        outcome = subprocess.run(
+            ["terraform", arguments[0], "-no-color", *arguments[1:]],
+            cwd=self.directory,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if outcome.returncode != expect:
+            raise TerraformError(f"terraform {arguments[0]}:\n{outcome.stdout}")
+        return outcome.stdout
+
+    def apply(self, **variables: object) -> str:
+        return self.run("apply", "-input=false", "-auto-approve", *flags(variables))
+
+    def plan_is_empty(self, **variables: object) -> str:
+        """A plan with changes exits with 2."""
+        return self.run("plan", "-input=false", "-detailed-exitcode", *flags(variables))
+
+    def destroy(self, **variables: object) -> str:
+        return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
+
+    def without_lifecycle(self) -> None:
+        """Leave out the bucket's lifecycle, for which the provider always waits 55 s."""
+        (self.directory / "modules/storage/fast_override.tf").write_text(
+            'resource "aws_s3_bucket_lifecycle_configuration" "reports" {\n  count = 0\n}\n'
+        )
+
+    def outputs(self) -> dict[str, str]:
+        return {
+            name: output["value"]
+            for name, output in json.loads(self.run("output", "-json")).items()
+        }
+
+
+def flags(variables: dict[str, object]) -> list[str]:
+    return [
+        f"-var={name}={json.dumps(value) if not isinstance(value, str) else value}"
+        for name, value in variables.items()
+    ]
+
+
+def _override(cloud: str) -> str:
+    endpoints = "\n".join(f'    {service} = "{cloud}"' for service in _ENDPOINTS)
+    return f"""
+provider "aws" {{
+  access_key                  = "{aws.ACCESS_KEY_ID}"
+  secret_key                  = "{aws.SECRET_ACCESS_KEY}"
+  max_retries                 = 1 # a call that the emulator lacks fails at once
+  s3_use_path_style           = true
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+
+  endpoints {{
+{endpoints}
+  }}
+}}
+"""

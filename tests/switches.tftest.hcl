@@ -1,0 +1,140 @@
+# What exists with each option on and off, by plans against a mocked provider: `terraform test`
+# (Terraform 1.7 or later). That the plans apply is shown by test_deployment.py.
+
+mock_provider "aws" {
+  override_data {
+    target = data.aws_caller_identity.current
+    values = { account_id = "123456789012" }
+  }
+}
+
+run "defaults" {
+  command = plan
+
+  assert {
+    condition     = length(module.authorizer) == 0 && length(module.costs) == 0
+    error_message = "without a key there is no authorizer, without an address no cost alerts"
+  }
+
+  assert {
+    condition     = length(module.reconciliation) == 1
+    error_message = "the reconciliation is on unless turned off"
+  }
+
+  assert {
+    condition     = output.api_key == ""
+    error_message = "no key by default"
+  }
+}
+
+run "api_key_creates_the_authorizer" {
+  command = plan
+
+  variables {
+    api_key = "0123456789abcdef"
+  }
+
+  assert {
+    condition     = length(module.authorizer) == 1
+    error_message = "a key needs its authorizer"
+  }
+}
+
+run "alert_email_creates_the_cost_alerts" {
+  command = plan
+
+  variables {
+    alert_email = "ops@example.com"
+  }
+
+  assert {
+    condition     = length(module.costs) == 1
+    error_message = "an address gets cost alerts"
+  }
+}
+
+run "an_existing_anomaly_monitor_is_used" {
+  command = plan
+
+  variables {
+    alert_email         = "ops@example.com"
+    anomaly_monitor_arn = "arn:aws:ce::123456789012:anomalymonitor/1234"
+  }
+
+  assert {
+    condition     = module.costs[0].creates_monitor == false
+    error_message = "an account holds only one monitor of all services"
+  }
+}
+
+run "the_schedule_can_be_turned_off" {
+  command = plan
+
+  variables {
+    reconcile_schedule = ""
+  }
+
+  assert {
+    condition     = length(module.reconciliation) == 0
+    error_message = "an empty schedule is none"
+  }
+}
+
+run "a_short_key_is_refused" {
+  command = plan
+
+  variables {
+    api_key = "fifteen-letters"
+  }
+
+  expect_failures = [var.api_key]
+}
+
+run "a_previous_key_without_a_key_is_refused" {
+  command = plan
+
+  variables {
+    api_key_previous = "0123456789abcdef"
+  }
+
+  expect_failures = [output.api_key]
+}
+
+run "a_share_of_everything_is_no_canary" {
+  command = plan
+
+  variables {
+    live_version = "1"
+    canary_share = 1
+  }
+
+  expect_failures = [var.canary_share]
+}
+
+run "half_a_domain_is_refused" {
+  command = plan
+
+  variables {
+    domain_name = "words.example.com"
+  }
+
+  expect_failures = [output.public_uri]
+}
+
+run "bad_values_are_refused" {
+  command = plan
+
+  variables {
+    live_version         = "latest"
+    reconcile_schedule   = "daily"
+    anomaly_monitor_arn  = "monitor"
+    cors_allowed_origins = ["example.com/page"]
+  }
+
+  expect_failures = [
+    var.live_version,
+    var.reconcile_schedule,
+    var.anomaly_monitor_arn,
+    var.cors_allowed_origins,
+  ]
+}
