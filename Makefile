@@ -29,7 +29,7 @@ stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emula
 
 .PHONY: test
 test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
-	$(TEST) -m pytest
+	$(TEST) -m pytest -n 2 --dist loadgroup
 
 .PHONY: unit
 unit: ## The unit tests alone: the standard library, nothing installed
