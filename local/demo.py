@@ -46,7 +46,9 @@ def main() -> None:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         sys.exit(f"Cannot read {file} as UTF-8 text: {error}")
-    with contextlib.nullcontext(url) if url else serving(0, api_key) as address:
+    if not url:
+        os.environ["PORT"] = "0"  # beside whatever `make run` serves
+    with contextlib.nullcontext(url) if url else serving(api_key) as address:
         report = ""
         for piece in tqdm(list(pieces(text)), desc=f"Posting {file}", unit="piece"):
             if words.split(piece):

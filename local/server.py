@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import os
+import shlex
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +13,7 @@ from wordtally import authorizer, handler
 from wordtally.settings import Settings
 
 from local import aws
+from local.aws import Wsgi
 from local.gateway import Gateway, Route
 from local.instances import Handler, InProcessFunction
 
@@ -22,14 +25,10 @@ CONCURRENCY = 64
 
 
 @contextlib.contextmanager
-def serving(port: int, api_key: str = "") -> Iterator[str]:
-    """The product's URL, on `port` (0: any free one) for as long as the context lasts.
-
-    Raise OSError if the port is taken.
-    """
+def serving(api_key: str = "") -> Iterator[str]:
+    """The product's URL, on PORT for as long as the context lasts."""
     gateway = Gateway({})
-    server = Server(("127.0.0.1", port), gateway, numthreads=CONCURRENCY, shutdown_timeout=1)
-    server.prepare()  # takes the port, before anything else is started
+    server = listening(gateway)  # before anything else is started
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         cloud = stack.enter_context(aws.running())
@@ -41,6 +40,33 @@ def serving(port: int, api_key: str = "") -> Iterator[str]:
         gateway.routes = {"POST /": route(api_key)}
         threading.Thread(target=server.serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.bind_addr[1]}/"
+
+
+def listening(application: Wsgi) -> Server:
+    """A server that has taken PORT (8080 unless set; 0: any free one) and serves when told to.
+
+    Exit with a sentence if it cannot have it.
+    """
+    port = os.environ.get("PORT") or "8080"
+    if not (port.isascii() and port.isdigit() and int(port) < 65_536):
+        sys.exit(f"PORT must be a number from 0 to 65535, not {port!r}.")
+    server = Server(
+        ("127.0.0.1", int(port)), application, numthreads=CONCURRENCY, shutdown_timeout=1
+    )
+    try:
+        server.prepare()
+    except OSError:
+        sys.exit(f"Port {port} is taken. Choose another one, such as PORT=9000.")
+    return server
+
+
+def curl(url: str, api_key: str) -> str:
+    """A command to paste that posts a text."""
+    key = f" -H {shlex.quote(f'x-api-key: {api_key}')}" if api_key else ""
+    return (
+        f'curl -X POST -H "Content-Type: application/json"{key}'
+        f' -d \'{{"parameter": "hello world"}}\' {url}'
+    )
 
 
 def route(api_key: str) -> Route:

@@ -154,7 +154,7 @@ def _override(cloud: str) -> str:
 provider "aws" {{
   access_key                  = "{aws.ACCESS_KEY_ID}"
   secret_key                  = "{aws.SECRET_ACCESS_KEY}"
-  max_retries                 = 1 # a call that the emulator lacks fails at once
+  max_retries                 = 3 # a call that the emulator lacks fails soon
   s3_use_path_style           = true
   skip_credentials_validation = true
   skip_metadata_api_check     = true

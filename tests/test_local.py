@@ -277,7 +277,7 @@ class TestMakeRun:
             process = make_run(PORT=str(taken.getsockname()[1]))
             output, _ = process.communicate(timeout=20)
         assert process.returncode == 1
-        assert "make run PORT=9000" in output
+        assert "such as PORT=9000" in output
         assert "Traceback" not in output
 
     def test_logs_are_one_json_line_a_request_without_the_text(

@@ -164,8 +164,7 @@ resource "aws_kms_key" "alerts" {
         Effect    = "Allow"
         Principal = { Service = local.publishers }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+        Resource  = "*" # of which the topic's own policy admits this account's alerts only
       },
     ]
   })
