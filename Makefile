@@ -4,7 +4,11 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 PORT ?= 8080
-export PORT FILE URL API_KEY
+export PORT
+# As they were given: make would take what follows a $ for a variable of its own.
+override export FILE := $(value FILE)
+override export URL := $(value URL)
+override export API_KEY := $(value API_KEY)
 export PYTHONPATH := app
 
 RUN := .venv/run/bin/python

@@ -13,6 +13,8 @@ module "storage" {
   words_table_name    = "${var.name}-words"
   reports_bucket_name = "${var.name}-reports-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
   enable_versioning   = var.enable_s3_versioning
+
+  cors_allowed_origins = var.cors_allowed_origins
 }
 
 module "function" {

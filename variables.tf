@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of every resource's name. Choose another for a second deployment in the same account and region."
+  description = "Prefix of every resource's name. Choose another for a second deployment in the same account."
   type        = string
   default     = "wordtally"
   nullable    = false
@@ -135,8 +135,8 @@ variable "reconcile_schedule" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(rate[(][1-9][0-9]* (minutes?|hours?|days?)[)]|cron[(].+[)])?$", var.reconcile_schedule))
-    error_message = "reconcile_schedule must be an EventBridge expression such as rate(6 hours) or cron(0 3 * * ? *), or empty."
+    condition     = can(regex("^(rate[(](1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))[)]|cron[(].+[)])?$", var.reconcile_schedule))
+    error_message = "reconcile_schedule must be an EventBridge expression such as rate(1 day), rate(6 hours) or cron(0 3 * * ? *), or empty."
   }
 }
 

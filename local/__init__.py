@@ -1,1 +1,7 @@
 """The product on one machine, without AWS: `python -m local` serves it."""
+
+import os
+
+# Everything here talks to this machine, and no proxy can do that for us.
+for _name in ("NO_PROXY", "no_proxy"):
+    os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1"]))

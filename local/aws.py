@@ -33,6 +33,9 @@ def environment(url: str) -> dict[str, str]:
         # An IP address: botocore then falls back to path-style URLs, which need no DNS.
         "AWS_ENDPOINT_URL": url,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # The user's own may turn the endpoint off, or name a profile that is not there.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
 
 
@@ -57,6 +60,7 @@ def running(module: str = "local.aws") -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         start_new_session=True,  # Ctrl-C is for the process that started it
     )
     assert process.stdin

@@ -32,7 +32,10 @@ def pieces(text: str, most: int = MAX_CHARACTERS) -> Iterator[str]:
 def post(url: str, text: str, api_key: str) -> str:
     """The report's URL. Exit with the API's own words if it refuses."""
     headers = {"x-api-key": api_key} if api_key else {}
-    answer = requests.post(url, json={"parameter": text}, headers=headers, timeout=60)
+    try:
+        answer = requests.post(url, json={"parameter": text}, headers=headers, timeout=60)
+    except requests.RequestException as error:
+        sys.exit(f"{url} does not answer ({type(error).__name__}). Is it right, and served?")
     if answer.status_code != 200:
         sys.exit(f"{url} answered {answer.status_code}: {answer.text}")
     return str(answer.json()["url"])

@@ -106,7 +106,10 @@ class Gateway:
         return [answer.body]
 
     def _answer(self, environ: dict[str, Any], request_id: str) -> Answer:
-        body = _read(environ)
+        try:
+            body = _read(environ)
+        except ValueError:  # chunks that are none
+            return _message(400, "Bad Request")
         if body is None:
             return _message(413, "Request Entity Too Large")
         route_key = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'] or '/'}"

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import sys
 import threading
@@ -24,9 +25,20 @@ CONCURRENCY = 64
 """Requests served at once; more wait."""
 
 
+class HttpServer(Server):
+    """cheroot's, without its error messages: they quote what a client sent."""
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        del msg, level, traceback
+        if error := sys.exc_info()[0]:
+            print(f"HTTP server: {error.__name__}", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def serving(api_key: str = "") -> Iterator[str]:
     """The product's URL, on PORT for as long as the context lasts."""
+    if api_key and not re.fullmatch("[!-~]+", api_key):
+        sys.exit("API_KEY must be printable ASCII without spaces: it is sent as a header.")
     gateway = Gateway({})
     server = listening(gateway)  # before anything else is started
     with contextlib.ExitStack() as stack:
@@ -42,7 +54,7 @@ def serving(api_key: str = "") -> Iterator[str]:
         yield f"http://127.0.0.1:{server.bind_addr[1]}/"
 
 
-def listening(application: Wsgi) -> Server:
+def listening(application: Wsgi) -> HttpServer:
     """A server that has taken PORT (8080 unless set; 0: any free one) and serves when told to.
 
     Exit with a sentence if it cannot have it.
@@ -50,7 +62,7 @@ def listening(application: Wsgi) -> Server:
     port = os.environ.get("PORT") or "8080"
     if not (port.isascii() and port.isdigit() and int(port) < 65_536):
         sys.exit(f"PORT must be a number from 0 to 65535, not {port!r}.")
-    server = Server(
+    server = HttpServer(
         ("127.0.0.1", int(port)), application, numthreads=CONCURRENCY, shutdown_timeout=1
     )
     try:

@@ -41,12 +41,23 @@ class Missing(Exception):
 
 
 def environment() -> dict[str, str]:
-    """This machine's, less AWS settings and a configuration file that is not there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    configuration = kept.get("TF_CLI_CONFIG_FILE")
-    if configuration and not Path(configuration).exists():
-        kept["TF_CLI_CONFIG_FILE"] = os.devnull
-    return {**kept, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    """This machine's, less everything that could lead to the operator's own AWS or deployment."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))
+    }
+    if plugin_cache := os.environ.get("TF_PLUGIN_CACHE_DIR"):
+        kept["TF_PLUGIN_CACHE_DIR"] = plugin_cache
+    configuration = os.environ.get("TF_CLI_CONFIG_FILE")
+    if configuration:
+        found = Path(configuration).exists()
+        kept["TF_CLI_CONFIG_FILE"] = configuration if found else os.devnull
+    return {
+        **kept,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+    }
 
 
 def mirrors() -> list[Path]:
@@ -94,6 +105,8 @@ class Terraform:
         self.directory = directory
         for pattern in ["*.tf", "tests/*.tftest.hcl", ".terraform.lock.hcl"]:
             for file in root.glob(pattern):
+                if file.name == "backend.tf":
+                    continue  # the operator's state is none of our business
                 copy = directory / file.relative_to(root)
                 copy.parent.mkdir(exist_ok=True)
                 shutil.copy(file, copy)

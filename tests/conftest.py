@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cheroot.wsgi import Server
 
 from local import aws
+from local.server import HttpServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,7 +69,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
     servers = []
 
     def start(application: Any) -> str:
-        running = Server(("127.0.0.1", 0), application, numthreads=8, shutdown_timeout=1)
+        running = HttpServer(("127.0.0.1", 0), application, numthreads=8, shutdown_timeout=1)
         running.prepare()
         threading.Thread(target=running.serve, daemon=True).start()
         servers.append(running)

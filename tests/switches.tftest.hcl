@@ -126,7 +126,7 @@ run "bad_values_are_refused" {
 
   variables {
     live_version         = "latest"
-    reconcile_schedule   = "daily"
+    reconcile_schedule   = "rate(1 days)"
     anomaly_monitor_arn  = "monitor"
     cors_allowed_origins = ["example.com/page"]
   }

@@ -116,6 +116,17 @@ class TestEvents:
             assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
         assert function.events == []
 
+    def test_chunks_that_are_none_are_400_and_not_logged(
+        self, url: str, function: Recorder, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head + b"hush-text\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        assert function.events == []
+        assert "hush" not in "".join(capfd.readouterr())
+
 
 class TestAnswers:
     @pytest.mark.parametrize(
@@ -254,7 +265,7 @@ class TestMakeRun:
     def test_the_printed_curl_line_works_as_pasted_and_its_url_opens(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        line = curl_line(make_run(PORT="0", API_KEY="it's $HOME"))
+        line = curl_line(make_run(PORT="0", API_KEY="it's$HOME"))
         answer = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
         url = json.loads(answer.stdout)["url"]
         report = subprocess.run(["curl", "-s", url], capture_output=True, text=True, check=True)
@@ -267,6 +278,29 @@ class TestMakeRun:
         assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 401
         headers = {"x-api-key": "Secret"}
         assert requests.post(url, headers=headers, timeout=10).status_code == 403
+
+    @pytest.mark.parametrize("key", ["   ", "two words", "clé"])
+    def test_a_key_that_no_header_can_carry_is_refused(
+        self, make_run: Callable[..., subprocess.Popen[str]], key: str
+    ) -> None:
+        output, _ = make_run(PORT="0", API_KEY=key).communicate(timeout=20)
+        assert "printable ASCII" in output
+
+    def test_neither_a_proxy_nor_a_profile_of_the_user_is_in_the_way(
+        self, make_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    ) -> None:
+        (tmp_path / "config").write_text("[default]\nignore_configured_endpoint_urls = true\n")
+        nowhere = "http://127.0.0.1:9"
+        process = make_run(
+            PORT="0",
+            HTTP_PROXY=nowhere,
+            HTTPS_PROXY=nowhere,
+            http_proxy=nowhere,
+            AWS_CONFIG_FILE=str(tmp_path / "config"),
+            AWS_PROFILE="absent",
+        )
+        url = shlex.split(curl_line(process))[-1]
+        assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 200
 
     def test_a_port_that_is_taken_is_a_sentence(
         self, make_run: Callable[..., subprocess.Popen[str]]
@@ -292,6 +326,23 @@ class TestMakeRun:
         (line,) = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert (line["status"], line["words"], line["distinct"]) == (200, 2, 2)
         assert "hush" not in output
+
+
+class TestMake:
+    @pytest.mark.parametrize("how", ["argument", "environment"])
+    def test_a_dollar_in_a_key_is_a_dollar(self, how: str, tmp_path: Path) -> None:
+        (tmp_path / "show.mk").write_text("show:\n\t@printf '%s' \"$$API_KEY\"\n")
+        key = "pa$$word$x'\"#"
+        arguments = [f"API_KEY={key}"] if how == "argument" else []
+        shown = subprocess.run(
+            ["make", "-s", "-f", "Makefile", "-f", str(tmp_path / "show.mk"), "show", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **({"API_KEY": key} if how == "environment" else {})},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout == key
 
 
 class TestDemo:

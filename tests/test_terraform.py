@@ -13,6 +13,8 @@ import pytest
 import terraform
 from terraform import ROOT
 
+import local.terraform
+
 PACKAGE = ROOT / "modules/function/package.py"
 
 
@@ -24,7 +26,8 @@ def hcl(path: str) -> dict[str, Any]:
 
 def test_it_is_formatted() -> None:
     terraform.needed()
-    subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff"], cwd=ROOT, check=True)
+    for where in [["."], ["-recursive", "modules", "bootstrap", "tests"]]:
+        subprocess.run(["terraform", "fmt", "-check", "-diff", *where], cwd=ROOT, check=True)
 
 
 def test_it_is_valid(tmp_path: Path) -> None:
@@ -120,3 +123,27 @@ class TestPackage:
         expected = [f"wordtally/{file.name}" for file in (ROOT / "app/wordtally").glob("*.py")]
         assert names == sorted(expected)
         assert (tmp_path / "one.zip").stat().st_size < 60_000
+
+
+def test_the_operators_own_deployment_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_VAR_name", "production")
+    monkeypatch.setenv("TF_WORKSPACE", "production")
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    environment = local.terraform.environment()
+    assert "production" not in environment.values()
+    assert (
+        environment["AWS_CONFIG_FILE"] == environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    )
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    for directory in (root, copy):
+        directory.mkdir()
+    for name in ["versions.tf", "backend.tf", "secret.tfvars", ".terraform.lock.hcl"]:
+        (root / name).write_bytes((ROOT / name).read_bytes() if (ROOT / name).exists() else b"")
+    terraform.Terraform(copy, root=root)
+    assert {file.name for file in copy.iterdir()} == {
+        "versions.tf",
+        ".terraform",
+        ".terraform.lock.hcl",
+    }

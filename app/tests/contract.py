@@ -79,6 +79,10 @@ class ReportsContract:
             (b'{"top10words": 5}', {"words-in-table": "1"}),
             (good, {}),
             (good, {"words-in-table": "many"}),
+            (good.replace(b"1}", b"1e999}"), {"words-in-table": "1"}),
+            (good.replace(b"1}", b"Infinity}"), {"words-in-table": "1"}),
+            (good.replace(b'"a"', rb'"\ud800"'), {"words-in-table": "1"}),
+            (good.replace(b"1}", b'1, "more": 2}'), {"words-in-table": "1"}),
         ]:
             self.client.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
             published = self.reports.read()

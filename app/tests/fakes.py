@@ -31,6 +31,10 @@ class ReadTimeoutError(HTTPClientError):
     pass
 
 
+class EndpointConnectionError(Exception):
+    """Named like botocore's, which does not derive from HTTPClientError."""
+
+
 class FakeClient:
     def __init__(self) -> None:
         self.calls: list[str] = []

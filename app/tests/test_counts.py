@@ -5,7 +5,7 @@ import time
 import unittest
 from typing import Any
 
-from fakes import ClientError, FakeDynamoDB, ReadTimeoutError
+from fakes import ClientError, EndpointConnectionError, FakeDynamoDB, ReadTimeoutError
 from wordtally import aws
 from wordtally.counts import WORKERS, DynamoDBCounts
 from wordtally.errors import Unavailable
@@ -70,6 +70,7 @@ class Errors(unittest.TestCase):
             ClientError("UpdateItem", "InternalServerError", 500),
             ClientError("UpdateItem", "SomethingNew", 503),
             ReadTimeoutError(),
+            EndpointConnectionError(),
         ]:
             self.table.faults["UpdateItem"] = [error]
             with self.subTest(error=error), self.assertRaises(Unavailable) as raised:

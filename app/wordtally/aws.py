@@ -30,6 +30,19 @@ _BUSY = frozenset(
     ]
 )
 
+# botocore's: read time-outs and closed connections derive from the first, the others from bases
+# that they share with errors of our own making.
+_NETWORK_ERRORS = frozenset(
+    [
+        "HTTPClientError",
+        "ConnectTimeoutError",
+        "EndpointConnectionError",
+        "IncompleteReadError",
+        "ProxyConnectionError",
+        "SSLError",
+    ]
+)
+
 
 class AwsError(Exception):
     """AWS refused a call, and trying again will not change it: a missing permission, say.
@@ -73,7 +86,7 @@ def translated_errors() -> Iterator[None]:
             if code in _BUSY or status >= 500 or status == 429:
                 raise Unavailable(f"{operation}: {code}") from error
             raise AwsError(f"{operation}: {code}") from error
-        if _is_network_error(error):
+        if any(kind.__name__ in _NETWORK_ERRORS for kind in type(error).__mro__):
             raise Unavailable(type(error).__name__) from error
         raise
 
@@ -84,8 +97,3 @@ def error_code(error: Exception) -> str:
     if not isinstance(response, dict):
         return ""
     return str(response.get("Error", {}).get("Code", ""))
-
-
-def _is_network_error(error: Exception) -> bool:
-    # All of botocore's connection errors and time-outs derive from HTTPClientError.
-    return any(kind.__name__ == "HTTPClientError" for kind in type(error).__mro__)

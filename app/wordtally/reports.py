@@ -108,6 +108,6 @@ def _decode(body: bytes, metadata: dict[str, str]) -> Report | None:
             tuple((str(entry["word"]), int(entry["times"])) for entry in entries),
             int(metadata[_WORDS_IN_TABLE]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return report if encode(report) == body else None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    return report if encode(report) == body else None

@@ -9,10 +9,11 @@ resource "aws_apigatewayv2_api" "main" {
     for_each = length(var.cors_allowed_origins) > 0 ? [var.cors_allowed_origins] : []
 
     content {
-      allow_origins = cors_configuration.value
-      allow_methods = ["POST"]
-      allow_headers = ["content-type", "x-api-key"]
-      max_age       = 3600
+      allow_origins  = cors_configuration.value
+      allow_methods  = ["POST"]
+      allow_headers  = ["content-type", "x-api-key"]
+      expose_headers = ["retry-after"]
+      max_age        = 3600
     }
   }
 }

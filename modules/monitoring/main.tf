@@ -155,7 +155,7 @@ resource "aws_kms_key" "alerts" {
       {
         Sid       = "AdministerByAccount"
         Effect    = "Allow"
-        Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
+        Principal = { AWS = var.account_id }
         Action    = "kms:*"
         Resource  = "*"
       },

@@ -98,6 +98,18 @@ resource "aws_s3_bucket_lifecycle_configuration" "reports" {
   depends_on = [aws_s3_bucket_versioning.reports]
 }
 
+# For pages that open the URL which the API gave them.
+resource "aws_s3_bucket_cors_configuration" "reports" {
+  count  = length(var.cors_allowed_origins) > 0 ? 1 : 0
+  bucket = aws_s3_bucket.reports.id
+
+  cors_rule {
+    allowed_methods = ["GET"]
+    allowed_origins = var.cors_allowed_origins
+    max_age_seconds = 3600
+  }
+}
+
 resource "aws_s3_bucket_policy" "reports" {
   bucket = aws_s3_bucket.reports.id
 

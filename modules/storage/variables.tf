@@ -15,3 +15,9 @@ variable "enable_versioning" {
   type        = bool
   nullable    = false
 }
+
+variable "cors_allowed_origins" {
+  description = "Origins whose pages may open a report."
+  type        = list(string)
+  nullable    = false
+}
