@@ -28,6 +28,8 @@ CONCURRENCY = 64
 class HttpServer(Server):
     """cheroot's, without its error messages: they quote what a client sent."""
 
+    keep_alive_conn_limit = CONCURRENCY
+
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         del msg, level, traceback
         if error := sys.exc_info()[0]:
