@@ -4,6 +4,7 @@ What answers is what was deployed: the zip in a Lambda runtime, its environment,
 the route and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,12 +19,17 @@ from local.terraform import ROOT, Missing, Terraform, TerraformError
 
 
 def main() -> None:
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # ends like Ctrl-C, also while applying
     api_key = os.environ.get("API_KEY", "")
     server = listening(Gateway({}))  # before anything else is started
     directory = Path(ROOT / "build" / "stack")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    with aws.running("local.whole_aws") as cloud:
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)  # its threads would outlive a Ctrl-C or a failed apply
+        cloud = stack.enter_context(aws.running("local.whole_aws"))
         print(f"Applying Terraform to the emulated AWS at {cloud} (half a minute) …", flush=True)
         try:
             configuration = Terraform(directory, cloud)
@@ -32,24 +38,23 @@ def main() -> None:
         except (Missing, TerraformError) as error:
             sys.exit(str(error))
         print("Apply complete!" + applied.split("Apply complete!")[1])
-        # From here on, and in every thread: only sigwait below receives them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-        with deployed.product(cloud, "wordtally") as product:
-            server.wsgi_app = product.gateway()
-            threading.Thread(target=server.serve, daemon=True).start()
-            url = f"http://127.0.0.1:{server.bind_addr[1]}/"
-            print(
-                f"The deployed route answers on {url} (Ctrl-C ends it).\n\n"
-                f"  {curl(url, api_key)}\n\n"
-                f"Look around with any AWS client: --endpoint-url {cloud}"
-                f" (AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"
-                f" AWS_SECRET_ACCESS_KEY={aws.SECRET_ACCESS_KEY}, {aws.REGION}),\n"
-                f"or with Terraform in {directory.relative_to(ROOT)}.\n",
-                flush=True,
-            )
-            signal.sigwait([signal.SIGINT, signal.SIGTERM])
-            product.stop()
-            os._exit(0)  # without waiting for the server's threads; the emulated AWS ends with us
+        product = stack.enter_context(deployed.product(cloud, "wordtally"))
+        server.wsgi_app = product.gateway()
+        threading.Thread(target=server.serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.bind_addr[1]}/"
+        print(
+            f"The deployed route answers on {url} (Ctrl-C ends it).\n\n"
+            f"  {curl(url, api_key)}\n\n"
+            f"Look around with any AWS client: --endpoint-url {cloud}"
+            f" (AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"
+            f" AWS_SECRET_ACCESS_KEY={aws.SECRET_ACCESS_KEY}, {aws.REGION}),\n"
+            f"or with Terraform in {directory.relative_to(ROOT)}.\n",
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        product.stop()
+        os._exit(0)  # without waiting for the server's threads; the emulated AWS ends with us
 
 
 if __name__ == "__main__":
