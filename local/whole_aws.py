@@ -5,6 +5,7 @@ Slower to start than local.aws and run the same way: `python -m local.whole_aws`
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -194,6 +195,22 @@ def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     return serve
 
 
+def unhurried(application: aws.Wsgi) -> aws.Wsgi:
+    """Let Terraform finish sending before it is answered.
+
+    An answer that overtakes the end of the request's own bookkeeping has Go's HTTP client close the
+    connection under the answer ("use of closed network connection"). AWS is never that quick; a
+    busy machine is that slow.
+    """
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "Terraform" in environ.get("HTTP_USER_AGENT", ""):
+            time.sleep(0.03)
+        return application(environ, start_response)
+
+    return serve
+
+
 if __name__ == "__main__":
     keep_function_settings()
     evaluate_bucket_policy_conditions()
@@ -201,4 +218,4 @@ if __name__ == "__main__":
     add_anomaly_actions()
     finish_domain_names()
     cloud = permissions.enforcing(serving_deployed_code(aws.moto()))
-    aws.serve(aws.checking_presigned_urls(cloud, permissions.secret_of))
+    aws.serve(unhurried(aws.checking_presigned_urls(cloud, permissions.secret_of)))

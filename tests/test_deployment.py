@@ -34,6 +34,8 @@ EVERYTHING = {
 
 Serve = Callable[[Any], str]
 
+pytestmark = terraform.ONE_AT_A_TIME
+
 
 @dataclass
 class Deployment:
@@ -90,17 +92,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield deployment
 
 
-# A group runs in one process, in the order of this file.
-NOTHING_GROUP = pytest.mark.xdist_group("nothing")
-EVERYTHING_GROUP = pytest.mark.xdist_group("everything")
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("nothing", marks=NOTHING_GROUP),
-        pytest.param("everything", marks=EVERYTHING_GROUP),
-    ]
-)
+@pytest.fixture(params=["nothing", "everything"])
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     found: Deployment = request.getfixturevalue(request.param)
     return found
@@ -208,7 +200,6 @@ class TestBoth:
             assert bool(alarm["AlarmActions"]) == ("alert_email" in deployment.variables)
 
 
-@NOTHING_GROUP
 class TestNothingOptional:
     def test_nobody_needs_a_key(self, nothing: Deployment, serve: Serve) -> None:
         with nothing.product() as product:
@@ -222,7 +213,6 @@ class TestNothingOptional:
         assert left(nothing) == {}
 
 
-@EVERYTHING_GROUP
 class TestEverythingOn:
     def test_only_a_right_key_gets_in(self, everything: Deployment, serve: Serve) -> None:
         with everything.product() as product:
@@ -325,7 +315,6 @@ class TestEverythingOn:
             assert sentence in " ".join(output.replace("│", " ").split())
 
 
-@EVERYTHING_GROUP
 class TestOffAgainInPlace:
     def test_everything_optional_goes_and_the_plan_is_empty(
         self, everything: Deployment, serve: Serve

@@ -15,6 +15,8 @@ from terraform import ROOT
 
 import local.terraform
 
+pytestmark = terraform.ONE_AT_A_TIME
+
 PACKAGE = ROOT / "modules/function/package.py"
 
 
