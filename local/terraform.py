@@ -162,7 +162,8 @@ def flags(variables: dict[str, object]) -> list[str]:
 
 
 def _override(cloud: str) -> str:
-    endpoints = "\n".join(f'    {service} = "{cloud}"' for service in _ENDPOINTS)
+    width = max(map(len, _ENDPOINTS))  # as terraform fmt aligns them
+    endpoints = "\n".join(f'    {service:{width}} = "{cloud}"' for service in _ENDPOINTS)
     return f"""
 provider "aws" {{
   access_key                  = "{aws.ACCESS_KEY_ID}"
