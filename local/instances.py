@@ -4,15 +4,28 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 from local.gateway import Event, FunctionError
 
 Handler = Callable[[Event, Any], Any]
+
+TIMEOUT_SECONDS = 300
+
+
+class Context:
+    """What a Lambda handler is told about a call, as far as the product asks."""
+
+    def __init__(self) -> None:
+        self.aws_request_id = str(uuid.uuid4())
+        self._ends = time.monotonic() + TIMEOUT_SECONDS
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self._ends - time.monotonic()) * 1000)
 
 
 class InProcessFunction:
@@ -20,7 +33,7 @@ class InProcessFunction:
 
     def __init__(self, start: Callable[[], Handler]) -> None:
         self._start = start
-        self._starting = threading.Lock()  # boto3 must not make two clients at once
+        self._starting = threading.Lock()  # botocore must not make two clients at once
         self._idle: list[Handler] = []
 
     def invoke(self, event: Event) -> Any:
@@ -31,9 +44,7 @@ class InProcessFunction:
                 instance = self._start()
         try:
             # Through JSON and back, as between the API and Lambda.
-            result = instance(
-                json.loads(json.dumps(event)), SimpleNamespace(aws_request_id=str(uuid.uuid4()))
-            )
+            result = instance(json.loads(json.dumps(event)), Context())
             return json.loads(json.dumps(result))
         except Exception as error:
             traceback.print_exc()

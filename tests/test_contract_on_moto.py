@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from contract import CountsContract, ReportsContract
 from wordtally import counts, reports
+from wordtally.ranking import Work
 from wordtally.settings import Settings
 
 from local import aws
@@ -30,8 +31,8 @@ class MotoCounts(CountsContract, unittest.TestCase):
 
     def test_a_scan_takes_as_many_pages_as_it_needs(self) -> None:
         words = {f"{number:04}{'x' * 1000}": 1 for number in range(1200)}  # over 1 MB
-        self.counts.add(words)
-        pages = list(self.counts.scan())
+        self.counts.add(words, Work())
+        pages = list(self.counts.scan(1200, Work()))
         self.assertEqual(len(pages), 2)
         self.assertEqual({word for page in pages for word in page}, set(words))
 

@@ -6,7 +6,7 @@ and on moto by tests/test_contract_on_moto.py, so that the fakes cannot lie."""
 from concurrent.futures import ThreadPoolExecutor
 
 from wordtally.counts import DynamoDBCounts
-from wordtally.ranking import Conflict, Published, Report
+from wordtally.ranking import Conflict, Published, Report, Work
 from wordtally.reports import KEY, S3Reports
 
 ONE = Report((("a", 1),), 1)
@@ -19,23 +19,34 @@ class CountsContract:
     counts: DynamoDBCounts
 
     def everything(self) -> dict[str, int]:
-        return {word: times for page in self.counts.scan() for word, times in page.items()}
+        return {word: times for page in self.counts.scan(0, Work()) for word, times in page.items()}
+
+    def add(self, words: dict[str, int]) -> dict[str, int]:
+        return self.counts.add(words, Work())
 
     def test_add_returns_the_new_totals(self) -> None:
-        self.assertEqual(self.counts.add({"a": 2, "b": 1}), {"a": 2, "b": 1})
-        self.assertEqual(self.counts.add({"a": 3}), {"a": 5})
+        self.assertEqual(self.add({"a": 2, "b": 1}), {"a": 2, "b": 1})
+        self.assertEqual(self.add({"a": 3}), {"a": 5})
 
     def test_an_empty_table_scans_as_nothing(self) -> None:
         self.assertEqual(self.everything(), {})
 
     def test_scan_finds_every_word_whatever_its_script(self) -> None:
         words = dict.fromkeys(["don't", "हिन्दी", "好", "é", "x" * 1024], 1)
-        self.counts.add(words)
+        self.add(words)
         self.assertEqual(self.everything(), words)
+
+    def test_a_scan_in_segments_finds_every_word_once(self) -> None:
+        words = {"x" * length: length for length in range(1, 60)}
+        self.add(words)
+        pages = list(self.counts.scan(None, Work()))
+        self.assertGreater(len(pages), 1)
+        self.assertEqual(sum(map(len, pages)), len(words))
+        self.assertEqual({word: times for page in pages for word, times in page.items()}, words)
 
     def test_adds_at_the_same_time_all_count(self) -> None:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self.counts.add, [{"a": 1, "b": 2, "c": 3}] * 40))
+            list(pool.map(self.add, [{"a": 1, "b": 2, "c": 3}] * 40))
         self.assertEqual(self.everything(), {"a": 40, "b": 80, "c": 120})
 
 

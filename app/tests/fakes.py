@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the two boto3 clients, exact as far as contract.py checks them on moto.
+"""In-memory stand-ins for the two clients, exact as far as contract.py checks them on moto.
 
 Each can be broken on purpose: `client.faults[operation]` is a list of errors (None: no error) that
 its next calls raise, one each, instead of taking effect.
@@ -7,7 +7,6 @@ its next calls raise, one each, instead of taking effect.
 import io
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -76,19 +75,34 @@ class FakeDynamoDB(FakeClient):
             self.items[word] = self.items.get(word, 0) + int(ExpressionAttributeValues[":n"]["N"])
             return {"Attributes": {"times": {"N": str(self.items[word])}}}
 
-    def get_paginator(self, operation: str) -> "FakeDynamoDB":
-        return self
-
-    def paginate(self, *, TableName: str, ConsistentRead: bool) -> Iterator[dict[str, Any]]:
-        words = sorted(self.items)
-        for start in range(0, max(1, len(words)), self.page_size):
-            with self.lock:
-                self.called("Scan")
-                page = words[start : start + self.page_size]
-                items = [
+    def scan(
+        self,
+        *,
+        TableName: str,
+        ProjectionExpression: str,
+        ConsistentRead: bool,
+        Limit: int,
+        Segment: int,
+        TotalSegments: int,
+        ExclusiveStartKey: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        start = ExclusiveStartKey["word"]["S"] if ExclusiveStartKey else ""
+        with self.lock:
+            self.called("Scan")
+            rest = [
+                word
+                for word in sorted(self.items)
+                if word > start and len(word) % TotalSegments == Segment
+            ]
+            page = rest[: min(Limit, self.page_size)]
+            answer: dict[str, Any] = {
+                "Items": [
                     {"word": {"S": word}, "times": {"N": str(self.items[word])}} for word in page
                 ]
-            yield {"Items": items}
+            }
+            if len(rest) > len(page):
+                answer["LastEvaluatedKey"] = {"word": {"S": page[-1]}}
+            return answer
 
 
 class FakeS3(FakeClient):

@@ -7,8 +7,9 @@ from typing import Any
 
 from fakes import ClientError, EndpointConnectionError, FakeDynamoDB, ReadTimeoutError
 from wordtally import aws
-from wordtally.counts import WORKERS, DynamoDBCounts
+from wordtally.counts import PAGE_WORDS, SEGMENTS, WORKERS, DynamoDBCounts
 from wordtally.errors import Unavailable
+from wordtally.ranking import Work
 
 
 class Add(unittest.TestCase):
@@ -17,11 +18,13 @@ class Add(unittest.TestCase):
         self.counts = DynamoDBCounts(self.table, "words")
 
     def test_one_upsert_per_distinct_word(self) -> None:
-        self.counts.add({"a": 5, "b": 1, "c": 2})
+        work = Work()
+        self.counts.add({"a": 5, "b": 1, "c": 2}, work)
         self.assertEqual(self.table.calls, ["UpdateItem"] * 3)
+        self.assertEqual(work.upserts, 3)
 
     def test_no_words_no_calls(self) -> None:
-        self.assertEqual(self.counts.add({}), {})
+        self.assertEqual(self.counts.add({}, Work()), {})
         self.assertEqual(self.table.calls, [])
 
     def test_workers_run_at_the_same_time(self) -> None:
@@ -33,7 +36,7 @@ class Add(unittest.TestCase):
                 return super().update_item(**arguments)
 
         words = {f"w{number}": 1 for number in range(WORKERS)}
-        self.assertEqual(DynamoDBCounts(Meeting(), "words").add(words), words)
+        self.assertEqual(DynamoDBCounts(Meeting(), "words").add(words, Work()), words)
 
     def test_a_failure_calls_off_the_rest_and_leaves_nothing_under_way(self) -> None:
         under_way = 0
@@ -51,10 +54,66 @@ class Add(unittest.TestCase):
 
         table = Slow()
         table.faults["UpdateItem"] = [ClientError("UpdateItem", "ThrottlingException")]
+        work = Work()
         with self.assertRaises(Unavailable):
-            DynamoDBCounts(table, "words").add({f"w{number}": 1 for number in range(1000)})
+            DynamoDBCounts(table, "words").add({f"w{number}": 1 for number in range(1000)}, work)
         self.assertEqual(under_way, 0)
         self.assertLess(len(table.calls), 500)
+        self.assertEqual(work.upserts, len(table.items), "the log says how far it got")
+
+    def test_no_upsert_begins_after_the_deadline(self) -> None:
+        late = 3
+
+        class Slow(FakeDynamoDB):
+            def update_item(self, **arguments: Any) -> dict[str, Any]:
+                if len(self.calls) == late:
+                    work.until = time.monotonic() - 1
+                return super().update_item(**arguments)
+
+        table, work = Slow(), Work()
+        with self.assertRaisesRegex(Unavailable, "out of time"):
+            DynamoDBCounts(table, "words").add({f"w{number}": 1 for number in range(1000)}, work)
+        self.assertLessEqual(len(table.calls), late + WORKERS)
+        self.assertEqual(work.upserts, len(table.items))
+
+
+class Scan(unittest.TestCase):
+    def setUp(self) -> None:
+        self.table = FakeDynamoDB()
+        self.table.items = {"x" * length: 1 for length in range(1, 30)}
+        self.counts = DynamoDBCounts(self.table, "words")
+
+    def test_a_small_table_is_one_segment_and_one_that_may_be_large_is_several(self) -> None:
+        self.table.page_size = 100
+        for expected, calls in [(29, 1), (PAGE_WORDS, 1), (PAGE_WORDS + 1, 4), (None, 4)]:
+            self.table.calls.clear()
+            list(self.counts.scan(expected, Work()))
+            self.assertEqual(len(self.table.calls), calls, expected)
+
+    def test_segments_are_read_at_the_same_time(self) -> None:
+        together = threading.Barrier(SEGMENTS)
+
+        class Meeting(FakeDynamoDB):
+            def scan(self, **arguments: Any) -> dict[str, Any]:
+                together.wait(timeout=10)
+                return super().scan(**arguments)
+
+        self.assertEqual(len(list(DynamoDBCounts(Meeting(), "words").scan(None, Work()))), SEGMENTS)
+
+    def test_no_page_is_asked_for_after_the_deadline(self) -> None:
+        work = Work()
+        with self.assertRaisesRegex(Unavailable, "out of time"):
+            for _ in self.counts.scan(29, work):
+                work.until = time.monotonic() - 1
+        self.assertLessEqual(len(self.table.calls), 2)
+
+    def test_a_failure_leaves_nothing_under_way(self) -> None:
+        self.table.faults["Scan"] = [None, ClientError("Scan", "ThrottlingException")]
+        with self.assertRaises(Unavailable):
+            list(self.counts.scan(None, Work()))
+        calls = len(self.table.calls)
+        time.sleep(0.02)
+        self.assertEqual(len(self.table.calls), calls)
 
 
 class Errors(unittest.TestCase):
@@ -74,20 +133,20 @@ class Errors(unittest.TestCase):
         ]:
             self.table.faults["UpdateItem"] = [error]
             with self.subTest(error=error), self.assertRaises(Unavailable) as raised:
-                self.counts.add({"a": 1})
+                self.counts.add({"a": 1}, Work())
             self.assertIs(raised.exception.__cause__, error)
 
     def test_the_detail_names_call_and_code(self) -> None:
         self.table.faults["Scan"] = [ClientError("Scan", "ThrottlingException")]
         with self.assertRaisesRegex(Unavailable, "^Scan: ThrottlingException$"):
-            list(self.counts.scan())
+            list(self.counts.scan(0, Work()))
 
     def test_other_refusals_are_errors_of_ours(self) -> None:
         self.table.faults["UpdateItem"] = [ClientError("UpdateItem", "AccessDeniedException")]
         with self.assertRaisesRegex(aws.AwsError, "^UpdateItem: AccessDeniedException$"):
-            self.counts.add({"a": 1})
+            self.counts.add({"a": 1}, Work())
 
     def test_anything_else_passes_unchanged(self) -> None:
         self.table.faults["UpdateItem"] = [ZeroDivisionError()]
         with self.assertRaises(ZeroDivisionError):
-            self.counts.add({"a": 1})
+            self.counts.add({"a": 1}, Work())

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 import unittest
 from pathlib import Path
@@ -15,18 +16,30 @@ from test_http import parameter, post
 from wordtally import handler
 from wordtally.counts import DynamoDBCounts
 from wordtally.errors import Unavailable
+from wordtally.ranking import Ranking
 from wordtally.reports import KEY, S3Reports
 
-CONTEXT = types.SimpleNamespace(aws_request_id="request-1")
+
+def context(remaining_seconds: float = 300) -> types.SimpleNamespace:
+    return types.SimpleNamespace(
+        aws_request_id="request-1", get_remaining_time_in_millis=lambda: remaining_seconds * 1000
+    )
+
+
+CONTEXT = context()
+
+
+def application(table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> handler.Application:
+    published = S3Reports(bucket, "reports", 600)
+    ranking = Ranking(DynamoDBCounts(table, "words"), published, scan_up_to_words)
+    return handler.Application(ranking, published)
 
 
 class Request(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
         self.bucket = FakeS3()
-        self.application = handler.Application(
-            DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 1000
-        )
+        self.application = application(self.table, self.bucket, 1000)
         self.logged: list[dict[str, Any]] = []
 
     def send(self, text: str, **event: Any) -> tuple[int, dict[str, Any]]:
@@ -63,6 +76,14 @@ class Request(unittest.TestCase):
             self.assertEqual((status, answer["code"]), (400, code))
         self.assertEqual(self.table.calls + self.bucket.calls, [])
 
+    def test_a_rejected_text_makes_no_client(self) -> None:
+        def never() -> handler.Application:
+            raise AssertionError("it is not needed")
+
+        for body in ["", "{}", parameter("!!!"), parameter("x" * 1025)]:
+            answer = handler.respond(never, post(body), CONTEXT)
+            self.assertEqual(answer["statusCode"], 400)
+
     def test_ten_thousand_different_ideographs(self) -> None:
         status, _ = self.send("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))
         self.assertEqual(status, 200)
@@ -92,9 +113,37 @@ class Request(unittest.TestCase):
         self.send("a b b")
         (line,) = self.logged
         expected = {"status": 200, "words": 3, "distinct": 2}
-        expected |= {"scanned_pages": 1, "conflicts": 0, "publishes": 1}
+        expected |= {"upserts": 2, "scanned_pages": 4, "conflicts": 0, "publishes": 1}
         self.assertEqual({name: line[name] for name in expected}, expected)
         self.assertGreaterEqual(line["milliseconds"], 0)
+
+    def test_answers_503_before_lambda_ends_it_and_says_how_far_it_got(self) -> None:
+        late = handler.aws.SLOWEST_CALL_SECONDS + 1 + 0.1  # a tenth of a second for upserts
+        with (
+            mock.patch.object(self.table, "update_item", side_effect=self.slowly),
+            self.assertLogs() as logs,
+        ):
+            answer = handler.respond(
+                lambda: self.application,
+                post(parameter(" ".join(f"w{number}" for number in range(1000)))),
+                context(late),
+            )
+        self.assertEqual(answer["statusCode"], 503)
+        self.assertEqual(answer["headers"]["retry-after"], "1")
+        line = vars(logs.records[0])
+        self.assertEqual((line["cause"], line["distinct"]), ("out of time", 1000))
+        self.assertEqual(line["upserts"], len(self.table.items))
+        self.assertTrue(0 < line["upserts"] < 1000)
+
+    def slowly(self, **arguments: Any) -> dict[str, Any]:
+        time.sleep(0.01)
+        return FakeDynamoDB.update_item(self.table, **arguments)
+
+    def test_the_api_gives_up_before_lambda_does(self) -> None:
+        for remaining, within in [(300, 29), (30, 29), (10, 9)]:
+            ends = handler._until(context(remaining), handler.ANSWER_WITHIN_SECONDS)
+            left = ends + handler.aws.SLOWEST_CALL_SECONDS - time.monotonic()
+            self.assertAlmostEqual(left, within, delta=0.5)
 
     def test_neither_text_nor_headers_are_ever_logged(self) -> None:
         secrets = {"headers": {"x-api-key": "hush-key"}, "rawQueryString": "q=hush-query"}
@@ -109,10 +158,8 @@ class Reconcile(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
         self.bucket = FakeS3()
-        application = handler.Application(
-            DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 0
-        )
-        patched = mock.patch.object(handler, "_application", return_value=application)
+        instance = application(self.table, self.bucket, 0)
+        patched = mock.patch.object(handler, "_application", return_value=instance)
         patched.start()
         self.addCleanup(patched.stop)
 

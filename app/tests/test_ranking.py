@@ -1,15 +1,18 @@
 """The order of the report, and what one request does to the stores. Concurrent requests are in
 test_interleavings.py."""
 
+import json
+import threading
 import unittest
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, FakeS3
+from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
 from wordtally import ranking
 from wordtally.counts import DynamoDBCounts
 from wordtally.errors import Unavailable
-from wordtally.ranking import Report, Work
+from wordtally.ranking import Ranking, Report, Work
 from wordtally.reports import KEY, S3Reports
 
 
@@ -51,36 +54,44 @@ class Merge(unittest.TestCase):
         self.assertEqual(dict(merged), {"a": 5, "b": 3, "c": 1})
 
 
-class Tally(unittest.TestCase):
+class Requests(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
         self.bucket = FakeS3()
         self.work = Work()
 
-    def tally(self, words: dict[str, int], scan_up_to_words: int = 0) -> Report:
-        self.work = Work()
-        published = ranking.tally(
+    def instance(self, scan_up_to_words: int = 0) -> Ranking:
+        return Ranking(
             DynamoDBCounts(self.table, "words"),
             S3Reports(self.bucket, "reports", 600),
-            words,
             scan_up_to_words,
-            self.work,
             pause=lambda attempt: None,
         )
-        assert published.report
-        return published.report
 
-    def calls(self, words: dict[str, int], scan_up_to_words: int = 0) -> list[str]:
+    def tally(
+        self, words: dict[str, int], scan_up_to_words: int = 0, instance: Ranking | None = None
+    ) -> Report:
+        """By an instance that has served no request before, unless given."""
+        self.work = Work()
+        report = (instance or self.instance(scan_up_to_words)).tally(words, self.work).report
+        assert report
+        return report
+
+    def calls(
+        self, words: dict[str, int], scan_up_to_words: int = 0, instance: Ranking | None = None
+    ) -> list[str]:
         self.table.calls.clear()
         self.bucket.calls.clear()
-        self.tally(words, scan_up_to_words)
+        self.tally(words, scan_up_to_words, instance)
         return self.table.calls + self.bucket.calls
 
+
+class Tally(Requests):
     def test_the_first_request_scans_and_publishes(self) -> None:
         self.table.items = {"old": 7, "k": 1}
         report = self.tally({"k": 2, "l": 1})
         self.assertEqual(report, Report((("old", 7), ("k", 3), ("l", 1)), words_in_table=3))
-        self.assertEqual(self.work, Work(scanned_pages=1, conflicts=0, publishes=1))
+        self.assertEqual(self.work, Work(upserts=2, scanned_pages=4, publishes=1))
 
     def test_a_later_request_makes_its_adds_one_get_and_one_put(self) -> None:
         self.table.items = {f"w{number}": 1 for number in range(100)}
@@ -127,7 +138,7 @@ class Tally(unittest.TestCase):
         calls = self.calls({"k": 1}, scan_up_to_words=10)
         self.assertEqual(calls.count("Scan"), 1, "only the first attempt scans")
         self.assertEqual(calls.count("PutObject"), 2)
-        self.assertEqual(self.work, Work(scanned_pages=1, conflicts=1, publishes=1))
+        self.assertEqual(self.work, Work(upserts=1, scanned_pages=1, conflicts=1, publishes=1))
 
     def test_concurrent_conditional_writes_and_deletions_are_conflicts_too(self) -> None:
         self.tally({"k": 1})
@@ -149,12 +160,114 @@ class Tally(unittest.TestCase):
             mock.patch("wordtally.ranking.time.sleep") as sleep,
             mock.patch("wordtally.ranking.random.uniform", side_effect=lambda low, high: high),
         ):
-            ranking.tally(
-                DynamoDBCounts(self.table, "words"),
-                S3Reports(self.bucket, "reports", 600),
-                {"k": 1},
-                0,
-                self.work,
-            )
+            Ranking(
+                DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 0
+            ).tally({"k": 1}, self.work)
         waits = [round(call.args[0] * 1000) for call in sleep.call_args_list]
         self.assertEqual(waits, [10, 20, 40, 80, 160, 160])
+
+    def test_nothing_begins_after_the_deadline(self) -> None:
+        self.tally({"k": 1})
+
+        class Late(FakeDynamoDB):
+            def update_item(self, **arguments: Any) -> dict[str, Any]:
+                work.until = 0
+                return super().update_item(**arguments)
+
+        self.table, work = Late(), Work()
+        with self.assertRaisesRegex(Unavailable, "out of time"):
+            self.instance().tally({"k": 1}, work)
+        self.assertEqual(work.publishes, 0)
+
+    def test_the_read_runs_beside_the_upserts(self) -> None:
+        self.tally({"k": 1})
+        together = threading.Barrier(2)  # breaks, and fails the test, if one has to wait
+
+        class MeetingTable(FakeDynamoDB):
+            def update_item(self, **arguments: Any) -> dict[str, Any]:
+                together.wait(timeout=10)
+                return super().update_item(**arguments)
+
+        class MeetingBucket(FakeS3):
+            def get_object(self, **arguments: Any) -> dict[str, Any]:
+                together.wait(timeout=10)
+                return super().get_object(**arguments)
+
+        self.table, self.bucket = MeetingTable(), MeetingBucket()
+        self.tally({"k": 1})
+
+    def test_a_failed_read_waits_for_the_upserts_and_the_other_way_round(self) -> None:
+        self.tally({"k": 1})
+        for client, operation in [(self.table, "UpdateItem"), (self.bucket, "GetObject")]:
+            client.faults[operation] = [ClientError(operation, "Throttling")]
+            with self.assertRaisesRegex(Unavailable, operation):
+                self.tally({"k": 1})
+        self.assertEqual(self.table.items, {"k": 2}, "the second request's upsert took effect")
+
+
+class Memory(Requests):
+    """What an instance left in the bucket it need not read again, while it is alone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.one = self.instance()
+        self.other = self.instance()
+
+    def test_reads_until_a_read_found_what_it_published(self) -> None:
+        self.tally({"k": 1}, instance=self.one)
+        self.assertIn("GetObject", self.calls({"k": 1}, instance=self.one))
+        for _ in range(3):
+            self.assertEqual(self.calls({"k": 1}, instance=self.one), ["UpdateItem", "PutObject"])
+
+    def test_instances_that_take_turns_read_and_lose_no_publish(self) -> None:
+        conflicts = 0
+        for _ in range(5):
+            for instance in (self.one, self.other):
+                self.tally({"k": 1}, instance=instance)
+                conflicts += self.work.conflicts
+        self.assertEqual(conflicts, 0)
+
+    def test_somebody_else_publishing_costs_one_conflict_and_never_a_count(self) -> None:
+        for _ in range(3):
+            self.tally({"k": 1}, instance=self.one)
+        self.tally({"l": 2}, instance=self.other)
+        self.assertEqual(self.tally({"k": 1}, instance=self.one).top, (("k", 4), ("l", 2)))
+        self.assertEqual(self.work.conflicts, 1)
+        self.tally({"l": 2}, instance=self.other)
+        self.tally({"k": 1}, instance=self.one)
+        self.assertEqual(self.work.conflicts, 0, "it reads again while others publish")
+
+    def test_points_to_nothing_that_it_has_not_seen(self) -> None:
+        frequent = {f"frequent{number}": 9 for number in range(10)}
+        for _ in range(3):
+            self.tally(frequent, instance=self.one)
+        self.assertEqual(
+            self.calls({"rare": 1}, instance=self.one), ["UpdateItem", "GetObject"], "unchanged"
+        )
+        del self.bucket.objects[KEY]
+        self.tally({"rare": 1}, instance=self.one)
+        self.assertIn(KEY, self.bucket.objects)
+
+    def test_deleting_the_report_rebuilds_it_from_the_table_all_the_same(self) -> None:
+        for _ in range(3):
+            self.tally({"k": 1}, instance=self.one)
+        del self.bucket.objects[KEY]
+        self.table.items["elsewhere"] = 9
+        report = self.tally({"k": 1}, instance=self.one)
+        self.assertEqual(report.top, (("elsewhere", 9), ("k", 4)))
+
+    def test_serves_a_small_table_that_is_scanned_too(self) -> None:
+        small = self.instance(scan_up_to_words=100)
+        for _ in range(3):
+            self.tally({"k": 1}, instance=small)
+        self.table.items["crashed"] = 9
+        self.assertEqual(self.calls({"k": 1}, instance=small), ["UpdateItem", "Scan", "PutObject"])
+        self.assertEqual(json.loads(self.bucket.objects[KEY]["Body"])["top10words"][0]["times"], 9)
+
+    def test_a_publish_whose_answer_was_lost_is_read_again(self) -> None:
+        for _ in range(3):
+            self.tally({"k": 1}, instance=self.one)
+        self.bucket.faults["PutObject"] = [ReadTimeoutError()]
+        with self.assertRaises(Unavailable):
+            self.tally({"k": 1}, instance=self.one)
+        self.assertEqual(self.tally({"k": 1}, instance=self.one).top, (("k", 5),))

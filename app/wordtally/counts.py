@@ -1,17 +1,25 @@
 """The words table in DynamoDB: partition key `word` (S), total `times` (N)."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
 
 from wordtally import aws
+from wordtally.ranking import Work
 from wordtally.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WORKERS = 16
-"""Upserts under way at once. With 5 ms a call, 16 keep one vCPU busy with the SDK's own work."""
+"""Calls under way at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own work; more
+do not help (`make bench`)."""
+
+SEGMENTS = 4
+"""Parts in which a large table is scanned at the same time."""
+
+PAGE_WORDS = 10_000
+"""A page at the most: about 250 kB of the 1 MB that DynamoDB would send, to hold the memory down."""
 
 
 class DynamoDBCounts:
@@ -20,18 +28,30 @@ class DynamoDBCounts:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
+        self._pool = ThreadPoolExecutor(WORKERS)  # starts its threads when they are needed
 
-    def add(self, words: Mapping[str, int]) -> dict[str, int]:
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         """One atomic ADD per word, up to WORKERS at a time.
 
         The first failure calls off what has not begun and waits for what has, so nothing is still
         being written when the request is answered.
         """
-        with ThreadPoolExecutor(max(1, min(WORKERS, len(words)))) as pool:
-            return dict(pool.map(self._add_word, words.items()))
+        upserts = {
+            word: self._pool.submit(self._upsert, word, times, work)
+            for word, times in words.items()
+        }
+        try:
+            return {word: upsert.result() for word, upsert in upserts.items()}
+        finally:
+            for upsert in upserts.values():
+                upsert.cancel()
+            wait(upserts.values())
+            work.upserts += sum(
+                not upsert.cancelled() and not upsert.exception() for upsert in upserts.values()
+            )
 
-    def _add_word(self, entry: tuple[str, int]) -> tuple[str, int]:
-        word, occurrences = entry
+    def _upsert(self, word: str, occurrences: int, work: Work) -> int:
+        work.go_on()
         with aws.translated_errors():
             answer = self._client.update_item(
                 TableName=self._table,
@@ -40,16 +60,49 @@ class DynamoDBCounts:
                 ExpressionAttributeValues={":n": {"N": str(occurrences)}},
                 ReturnValues="UPDATED_NEW",
             )
-        return word, int(answer["Attributes"]["times"]["N"])
+        return int(answer["Attributes"]["times"]["N"])
 
-    def scan(self) -> Iterator[dict[str, int]]:
-        """Consistent reads: an eventual one could miss what `add` has just written."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table, ConsistentRead=True
-        )
-        with aws.translated_errors():
+    def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
+        """Consistent reads: an eventual one could miss what `add` has just written.
+
+        A table of more than one page is read in SEGMENTS at a time, of each of which one page is
+        held at the most.
+        """
+        small = expected is not None and expected <= PAGE_WORDS
+        segments = 1 if small else SEGMENTS
+        pages = {
+            self._pool.submit(self._page, {"Segment": segment, "TotalSegments": segments}, work)
+            for segment in range(segments)
+        }
+        try:
+            while pages:
+                done, pages = wait(pages, return_when=FIRST_COMPLETED)
+                for page in done:
+                    words, rest = page.result()
+                    if rest:
+                        pages.add(self._pool.submit(self._page, rest, work))
+                    yield words
+        finally:
             for page in pages:
-                yield {item["word"]["S"]: int(item["times"]["N"]) for item in page["Items"]}
+                page.cancel()
+            wait(pages)
+
+    def _page(
+        self, where: dict[str, Any], work: Work
+    ) -> tuple[dict[str, int], dict[str, Any] | None]:
+        """One page, and where the next one of its segment begins."""
+        work.go_on()
+        with aws.translated_errors():
+            answer = self._client.scan(
+                TableName=self._table,
+                ProjectionExpression="word, times",
+                ConsistentRead=True,
+                Limit=PAGE_WORDS,
+                **where,
+            )
+        words = {item["word"]["S"]: int(item["times"]["N"]) for item in answer["Items"]}
+        end = answer.get("LastEvaluatedKey")
+        return words, {**where, "ExclusiveStartKey": end} if end else None
 
 
 def connect(settings: Settings) -> DynamoDBCounts:

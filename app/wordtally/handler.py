@@ -1,15 +1,19 @@
 """The Lambda entry point and the composition root: settings, clients, the order of a request."""
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from wordtally import counts, http, ranking, reports, words
+from wordtally import aws, counts, http, ranking, reports, words
 from wordtally.settings import Settings
+
+ANSWER_WITHIN_SECONDS = 29
+"""The HTTP API gives up on the function after 30."""
 
 logger = logging.getLogger("wordtally")
 
@@ -22,34 +26,8 @@ class LinkableReports(ranking.Reports, Protocol):
 class Application:
     """One function instance; serves one request at a time, as Lambda does."""
 
-    counts: ranking.Counts
+    ranking: ranking.Ranking
     reports: LinkableReports
-    scan_up_to_words: int
-
-    def tally(self, text: str, summary: dict[str, Any]) -> str:
-        """Count the words of `text`, see to the report and return its URL.
-
-        Everything is checked before the first write. `summary` receives what the log line says.
-        """
-        counted = words.count(text)
-        summary.update(words=sum(counted.values()), distinct=len(counted))
-        work = ranking.Work()
-        try:
-            published = ranking.tally(
-                self.counts, self.reports, counted, self.scan_up_to_words, work
-            )
-        finally:
-            summary.update(asdict(work))
-        return self.reports.url(published)
-
-    def reconcile(self) -> None:
-        """Rebuild the report from the table: a crash between a request's upserts and its publish
-        leaves the report behind. Raises what fails, so that Lambda counts and retries it."""
-        started = time.perf_counter()
-        work = ranking.Work()
-        ranking.tally(self.counts, self.reports, {}, ranking.ALWAYS, work)
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        logger.info("reconciliation", extra={**asdict(work), "milliseconds": milliseconds})
 
 
 RECONCILE = {"task": "reconcile"}
@@ -60,7 +38,7 @@ values of an HTTP event, never in its top-level names."""
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     """`POST /` of the HTTP API (payload format 2.0), or RECONCILE."""
     if event == RECONCILE:
-        _application().reconcile()
+        reconcile(_application(), context)
         return None
     return respond(_application, event, context)
 
@@ -68,18 +46,50 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
 def respond(
     application: Callable[[], Application], event: dict[str, Any], context: Any
 ) -> http.Answer:
-    """Answer with what `application` makes or keeps; if it cannot, that is a 500."""
-    return http.respond(
-        event,
-        context.aws_request_id,
-        lambda text, summary: application().tally(text, summary),
-    )
+    """Count the words of the text, see to the report and answer with its URL.
+
+    Everything is checked before the first write, and before `application` makes its clients.
+    """
+
+    def tally(text: str, summary: dict[str, Any]) -> str:
+        counted = words.count(text)
+        summary.update(words=sum(counted.values()), distinct=len(counted))
+        work = ranking.Work(until)
+        instance = application()
+        try:
+            published = instance.ranking.tally(counted, work)
+        finally:
+            summary.update(work.figures())
+        return instance.reports.url(published)
+
+    until = _until(context, ANSWER_WITHIN_SECONDS)
+    return http.respond(event, context.aws_request_id, tally)
+
+
+def reconcile(application: Application, context: Any) -> None:
+    """Rebuild the report from the table: a crash between a request's upserts and its publish
+    leaves the report behind. Raises what fails, so that Lambda counts and retries it."""
+    started = time.perf_counter()
+    work = ranking.Work(_until(context))
+    try:
+        application.ranking.reconcile(work)
+    finally:
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        logger.info("reconciliation", extra={**work.figures(), "milliseconds": milliseconds})
+
+
+def _until(context: Any, seconds: float = math.inf) -> float:
+    """When the last call to AWS must begin, on the clock of time.monotonic(), so that even the
+    slowest one leaves a second to answer before Lambda ends the function or the API gives up."""
+    seconds = min(seconds, context.get_remaining_time_in_millis() / 1000 - 1)
+    return time.monotonic() + seconds - aws.SLOWEST_CALL_SECONDS
 
 
 def application(settings: Settings) -> Application:
     """An instance of its own, with its own clients."""
+    published = reports.connect(settings)
     return Application(
-        counts.connect(settings), reports.connect(settings), settings.scan_up_to_words
+        ranking.Ranking(counts.connect(settings), published, settings.scan_up_to_words), published
     )
 
 

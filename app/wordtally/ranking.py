@@ -7,9 +7,11 @@ docs/decisions/0001-report-protocol.md and checked exhaustively in tests/test_in
 """
 
 import heapq
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,14 +49,36 @@ class Conflict(Exception):
     """Somebody else published since the etag was read."""
 
 
+@dataclass
+class Work:
+    """What a request did so far, for its log line, and until when it may begin another call."""
+
+    until: float = math.inf
+    """On the clock of time.monotonic()."""
+    upserts: int = 0
+    scanned_pages: int = 0
+    conflicts: int = 0
+    publishes: int = 0
+
+    def go_on(self) -> None:
+        """Raise Unavailable if there is no time for another call."""
+        if time.monotonic() > self.until:
+            raise Unavailable("out of time")
+
+    def figures(self) -> dict[str, int]:
+        """What was done, by name."""
+        return {name: value for name, value in vars(self).items() if name != "until"}
+
+
 class Counts(Protocol):
     """The total of every word, shared by all requests."""
 
-    def add(self, words: Mapping[str, int]) -> dict[str, int]:
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         """Add to the total of each word, atomically word by word; the new totals."""
 
-    def scan(self) -> Iterator[Mapping[str, int]]:
-        """Every word with its total, page by page; a total is as new as its page or newer."""
+    def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
+        """Every word with its total, page by page and in no order; a total is as new as its page
+        or newer. `expected` is about how many words there are, if that is known."""
 
 
 class Reports(Protocol):
@@ -65,15 +89,6 @@ class Reports(Protocol):
     def publish(self, report: Report, etag: str | None) -> Published:
         """Replace what was read under `etag` (None: there was nothing). Raise Conflict if that is
         no longer what is there."""
-
-
-@dataclass
-class Work:
-    """What a request did, for its log line; grows while the request runs."""
-
-    scanned_pages: int = 0
-    conflicts: int = 0
-    publishes: int = 0
 
 
 def top(totals: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -89,59 +104,104 @@ def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterat
     yield from missing.items()
 
 
-def tally(
-    counts: Counts,
-    reports: Reports,
-    words: Mapping[str, int],
-    scan_up_to_words: int,
-    work: Work,
-    pause: Callable[[int], None] | None = None,
-) -> Published:
-    """Count `words` and see that the published report shows them.
+class Ranking:
+    """One function instance's part in the protocol; it serves one request at a time.
 
-    Without words and with ALWAYS as `scan_up_to_words` it repairs the report from the table.
-
-    A request scans the whole table when there is no report, and when the last scan found at most
-    `scan_up_to_words` words (its first attempt only: a scan is older than the etag read after a
-    conflict). `pause` waits before attempt n, for a random time unless given.
-    Raise Unavailable when a store is away or MAX_CONFLICTS publications were lost.
+    `aside` runs the read beside the upserts. `pause` waits before attempt n, for a random time
+    unless given.
     """
-    totals = counts.add(words)
-    while True:
-        published = reports.read()
-        current = published.report
-        if current is None or (work.conflicts == 0 and current.words_in_table <= scan_up_to_words):
-            fresh = _rank_by_scan(counts, totals, work)
+
+    def __init__(
+        self,
+        counts: Counts,
+        reports: Reports,
+        scan_up_to_words: int,
+        aside: Executor | None = None,
+        pause: Callable[[int], None] | None = None,
+    ) -> None:
+        self._counts = counts
+        self._reports = reports
+        self._scan_up_to_words = scan_up_to_words
+        self._aside = aside or ThreadPoolExecutor(1)
+        self._pause = pause or _pause
+        self._last = Published()
+        # Whether a read found what this instance left there. Then it need not read before the next
+        # publish; while others publish too, that would cost more lost publishes than it saves reads.
+        self._alone = False
+
+    def tally(self, words: Mapping[str, int], work: Work) -> Published:
+        """Count `words` and see that the published report shows them.
+
+        A request scans the whole table when there is no report, and when the last scan found at
+        most `scan_up_to_words` words. Raise Unavailable when a store is away, when MAX_CONFLICTS
+        publications were lost, or when there is no time left.
+        """
+        return self._tally(words, work, self._scan_up_to_words)
+
+    def reconcile(self, work: Work) -> Published:
+        """Repair the report from the table, whatever its size; raises as `tally` does."""
+        return self._tally({}, work, ALWAYS)
+
+    def _tally(self, words: Mapping[str, int], work: Work, scan_up_to_words: int) -> Published:
+        remembered = self._alone
+        if remembered:
+            published, totals = self._last, self._counts.add(words, work)
         else:
-            fresh = Report(top(merge(current.top, totals)), current.words_in_table)
-        if fresh == current:
-            return published
-        try:
-            published = reports.publish(fresh, published.etag)
-        except Conflict:
-            work.conflicts += 1
-            if work.conflicts == MAX_CONFLICTS:
-                raise Unavailable("too many requests publish at once") from None
+            published, totals = self._read_and_add(words, work)
+            self._alone = published.etag is not None and published.etag == self._last.etag
+        first = True
+        while True:
+            work.go_on()
+            current = published.report
+            if current is None or (first and current.words_in_table <= scan_up_to_words):
+                fresh = self._rank_by_scan(totals, current, work)
+            else:
+                fresh = Report(top(merge(current.top, totals)), current.words_in_table)
+            if fresh != current:
+                try:
+                    self._last = self._reports.publish(fresh, published.etag)
+                except Conflict:
+                    self._alone = False
+                    work.conflicts += 1
+                    if work.conflicts == MAX_CONFLICTS:
+                        raise Unavailable("too many requests publish at once") from None
+                    self._pause(work.conflicts)
+                else:
+                    work.publishes += 1
+                    return self._last
+            elif not remembered:
+                self._last = published
+                return published
+            # What was remembered may be gone, so only what was read is good enough to point to.
             # The scan is older than the next etag, so it must not be published as it is; but what
             # it found can be merged like any other observation, and repairs the report still.
             totals = dict(merge(fresh.top, totals))
-            (pause or _pause)(work.conflicts)
-        else:
-            work.publishes += 1
-            return published
+            published, remembered, first = self._reports.read(), False, False
 
+    def _read_and_add(
+        self, words: Mapping[str, int], work: Work
+    ) -> tuple[Published, dict[str, int]]:
+        reading = self._aside.submit(self._reports.read)
+        try:
+            totals = self._counts.add(words, work)
+        except BaseException:
+            reading.exception()  # waits: nothing is under way when the request is answered
+            raise
+        return reading.result(), totals
 
-def _rank_by_scan(counts: Counts, totals: Mapping[str, int], work: Work) -> Report:
-    found = 0
+    def _rank_by_scan(
+        self, totals: Mapping[str, int], current: Report | None, work: Work
+    ) -> Report:
+        found = 0
 
-    def entries() -> Iterator[tuple[str, int]]:
-        nonlocal found
-        for page in counts.scan():
-            work.scanned_pages += 1
-            found += len(page)
-            yield from page.items()
+        def entries() -> Iterator[tuple[str, int]]:
+            nonlocal found
+            for page in self._counts.scan(current.words_in_table if current else None, work):
+                work.scanned_pages += 1
+                found += len(page)
+                yield from page.items()
 
-    return Report(top(merge(entries(), totals)), found)
+        return Report(top(merge(entries(), totals)), found)
 
 
 def _pause(attempt: int) -> None:

@@ -1,0 +1,45 @@
+"""What a cold start loads: a budget in modules, which are the same on every machine."""
+
+import json
+import os
+import subprocess
+import sys
+
+from local import aws
+
+BUDGET = 350
+"""Modules, the interpreter's own included; `import boto3` and two clients are 395."""
+
+# What one request leaves in sys.modules, on an AWS that is not there.
+ONE_REQUEST = """
+import json, sys
+from types import SimpleNamespace
+from wordtally import handler
+context = SimpleNamespace(aws_request_id="", get_remaining_time_in_millis=lambda: 300_000)
+answer = handler.lambda_handler({"body": json.dumps({"parameter": "a text"})}, context)
+assert answer["statusCode"] == 503, answer
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def modules_of_one_request() -> set[str]:
+    environment = {
+        **aws.environment("http://127.0.0.1:9"),
+        "PYTHONPATH": "app",
+        "WORDS_TABLE": "words",
+        "REPORTS_BUCKET": "reports",
+        "PRESIGNED_URL_EXPIRY_SECONDS": "600",
+        "SCAN_UP_TO_WORDS": "1000",
+        "PATH": os.environ["PATH"],
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", ONE_REQUEST], env=environment, capture_output=True, check=True
+    )
+    return set(json.loads(run.stdout))
+
+
+def test_a_first_request_loads_what_it_uses_and_no_more() -> None:
+    loaded = modules_of_one_request()
+    assert "botocore.client" in loaded
+    assert len(loaded) <= BUDGET
+    assert not loaded & {"boto3", "s3transfer", "aws_xray_sdk", "asyncio", "multiprocessing"}
