@@ -1,5 +1,6 @@
 """moto keeps the contract of app/tests/contract.py, and so do the fakes of the unit tests."""
 
+import os
 import unittest
 from collections.abc import Iterator
 
@@ -35,6 +36,19 @@ class MotoCounts(CountsContract, unittest.TestCase):
         pages = list(self.counts.scan(1200, Work()))
         self.assertEqual(len(pages), 2)
         self.assertEqual({word for page in pages for word in page}, set(words))
+
+    def test_a_page_is_what_botocore_would_have_made_of_it(self) -> None:
+        self.counts.add({"don't": 2, 'say "हिन्दी"\\': 1}, Work())
+        ours, plain = (
+            client.scan(TableName=TABLE)
+            for client in (
+                self.counts._client,
+                aws.client("dynamodb", os.environ["AWS_ENDPOINT_URL"]),
+            )
+        )
+        for answer in (ours, plain):
+            del answer["ResponseMetadata"]
+        self.assertEqual(ours, plain)
 
 
 class MotoReports(ReportsContract, unittest.TestCase):

@@ -1,5 +1,6 @@
 """The words table in DynamoDB: partition key `word` (S), total `times` (N)."""
 
+import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,17 @@ class DynamoDBCounts:
 
 def connect(settings: Settings) -> DynamoDBCounts:
     """Make the one client of this function instance."""
-    return DynamoDBCounts(
-        aws.client("dynamodb", settings.region, max_pool_connections=WORKERS),
-        settings.words_table,
-    )
+    client = aws.client("dynamodb", settings.region, max_pool_connections=WORKERS)
+    client.meta.events.register("before-parse.dynamodb.Scan", _take_items)
+    return DynamoDBCounts(client, settings.words_table)
+
+
+def _take_items(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """Spare botocore the items of a page: of strings and numbers it would make what DynamoDB has
+    sent, in four times the time that all else takes (`make bench`)."""
+    if response_dict["status_code"] == 200:
+        answer = json.loads(response_dict["body"])
+        customized_response_dict["Items"] = answer.pop("Items")
+        response_dict["body"] = json.dumps(answer).encode()
