@@ -14,6 +14,7 @@ export PYTHONPATH := app
 RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 RUNTIME := .venv/runtime/bin/python
+BENCH := .venv/bench/bin/python
 
 .PHONY: help
 help: ## List the targets
@@ -56,13 +57,13 @@ format: .venv/test/ready ## Put every file into the house's format
 	command -v terraform >/dev/null && terraform fmt -recursive
 
 .PHONY: bench
-bench: .venv/run/ready ## Measure calls, times and the cold start
-	@$(RUN) -m bench
+bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/plots
+	@$(BENCH) -m bench
 
 .PHONY: pin
 pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
-	for of in local/requirements local/runtime-requirements tests/requirements tests/checkov-requirements; do \
+	for of in local/requirements local/runtime-requirements tests/requirements tests/checkov-requirements bench/requirements; do \
 	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
 
@@ -75,6 +76,7 @@ clean: ## Remove what the other targets made
 .venv/test/ready: tests/requirements.txt
 .venv/runtime/ready: local/runtime-requirements.txt
 .venv/checkov/ready: tests/checkov-requirements.txt
+.venv/bench/ready: bench/requirements.txt
 .venv/%/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	rm -rf .venv/$*

@@ -3,18 +3,27 @@
 An emulator's own time would drown what the bench measures. This one runs in a process of its own
 (`python -m bench.endpoint` prints its address and ends with its standard input) and is told what
 to be by `POST /_reset` with `{"words": …, "delay_ms": …}`, which empties the bucket and fills the
-table; `GET /_calls` says what was called since and how many bytes moved.
+table; `GET /_calls` says what was called since, how many bytes moved and what DynamoDB would charge.
 """
 
 import asyncio
 import hashlib
 import json
+import math
 import sys
 import threading
 from collections import Counter
+from functools import cache
 from typing import Any
 
+from bench import corpus
+
 PAGE_BYTES = 1024 * 1024  # DynamoDB's limit for one page of a scan
+
+
+@cache
+def real_words() -> list[tuple[str, int]]:
+    return list(corpus.table(1_000_000).items())
 
 
 class Cloud:
@@ -22,31 +31,46 @@ class Cloud:
         self.reset(0, 0)
 
     def reset(self, words: int, delay_ms: float) -> None:
-        self.table = {f"word{number}": 1 for number in range(words)}
+        self.table = dict(real_words()[:words]) if words else {}
+        self.segments: dict[tuple[int, int], list[str]] = {}
         self.object: tuple[bytes, dict[str, str]] | None = None
         self.delay = delay_ms / 1000
+        self.forget()
+
+    def forget(self) -> None:
         self.calls: Counter[str] = Counter()
         self.moved = 0
+        self.read_units = 0.0
+        self.write_units = 0
 
-    def dynamodb(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    def dynamodb(self, operation: str, request: dict[str, Any]) -> str:
         self.calls[operation] += 1
         if operation == "UpdateItem":
+            self.write_units += 1  # an item of up to 1 kB
             word = request["Key"]["word"]["S"]
             added = int(request["ExpressionAttributeValues"][":n"]["N"])
             self.table[word] = self.table.get(word, 0) + added
-            return {"Attributes": {"times": {"N": str(self.table[word])}}}
-        words = list(self.table)
+            return json.dumps({"Attributes": {"times": {"N": str(self.table[word])}}})
+        return self.scan(request)
+
+    def scan(self, request: dict[str, Any]) -> str:
+        part = request.get("Segment", 0), request.get("TotalSegments", 1)
         start = int(request.get("ExclusiveStartKey", {}).get("word", {}).get("S", 0))
+        if not start:
+            self.segments[part] = list(self.table)[part[0] :: part[1]]
+        words = self.segments[part]
         items, size, end = [], 0, start
-        while end < len(words) and size < PAGE_BYTES:
+        last = min(len(words), start + request.get("Limit", len(words)))
+        while end < last and size < PAGE_BYTES:
             word = words[end]
-            items.append({"word": {"S": word}, "times": {"N": str(self.table[word])}})
-            size += len(word) + len("word") + len("times") + 2
+            times = str(self.table[word])
+            # By hand, as these words need no escapes: json.dumps would take longer than all else.
+            items.append(f'{{"word": {{"S": "{word}"}}, "times": {{"N": "{times}"}}}}')
+            size += len("wordtimes") + len(word.encode()) + len(times) // 2 + 2
             end += 1
-        answer: dict[str, Any] = {"Items": items, "Count": len(items)}
-        if end < len(words):
-            answer["LastEvaluatedKey"] = {"word": {"S": str(end)}}
-        return answer
+        self.read_units += math.ceil(size / 4096)  # a consistent read
+        more = f', "LastEvaluatedKey": {{"word": {{"S": "{end}"}}}}' if end < len(words) else ""
+        return f'{{"Items": [{", ".join(items)}], "Count": {len(items)}{more}}}'
 
     def s3(
         self, method: str, headers: dict[str, str], body: bytes
@@ -79,7 +103,7 @@ class Cloud:
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 writer.write(await self.answer(method, path, headers, body))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.close()
 
     async def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
@@ -87,14 +111,16 @@ class Cloud:
         if path == "/_reset":
             self.reset(**json.loads(body))
         elif path == "/_calls":
-            content = json.dumps({"calls": self.calls, "bytes": self.moved}).encode()
-            self.calls, self.moved = Counter(), 0
+            seen = {"calls": self.calls, "bytes": self.moved}
+            seen |= {"read_units": self.read_units, "write_units": self.write_units}
+            content = json.dumps(seen).encode()
+            self.forget()
         else:
             if self.delay:
                 await asyncio.sleep(self.delay)
             if "x-amz-target" in headers:
                 operation = headers["x-amz-target"].split(".")[1]
-                content = json.dumps(self.dynamodb(operation, json.loads(body))).encode()
+                content = self.dynamodb(operation, json.loads(body)).encode()
                 extra["content-type"] = "application/x-amz-json-1.0"
             else:
                 status, extra, content = self.s3(method, headers, body)

@@ -1,0 +1,112 @@
+"""Instances that publish at the same time: what is lost and done again, and that nothing is wrong."""
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from wordtally import handler, ranking, words
+
+from bench import designs
+from bench.designs import Endpoint
+from bench.measure import table
+
+HOT = ("the cat sat", "the dog sat", "the cat and the dog", "sat the fox")
+REQUESTS = 240  # in all
+DELAY_MS = 20
+
+
+@dataclass
+class Row:
+    clients: int
+    publishes: float
+    conflicts: float
+    skipped: float
+    """Per request; skipped: answered without publishing, as its totals were in the report."""
+    percentiles: tuple[float, float, float]
+    """50, 95, 99; milliseconds."""
+    a_second: float
+    exact: bool
+
+
+def run(endpoint: Endpoint, clients: int) -> Row:
+    endpoint.reset(1_000, DELAY_MS)
+    instances = [handler.application(designs.SETTINGS) for _ in range(clients)]
+    works: list[ranking.Work] = []
+    took: list[float] = []
+    start = threading.Barrier(clients)
+
+    def client(number: int) -> None:
+        start.wait()
+        for turn in range(REQUESTS // clients):
+            work = ranking.Work()
+            began = time.perf_counter()
+            counted = words.count(HOT[(number + turn) % len(HOT)])
+            instances[number].ranking.tally(counted, work)
+            took.append((time.perf_counter() - began) * 1000)
+            works.append(work)
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
+    seconds = time.perf_counter() - began
+    total = len(works)
+    cuts = statistics.quantiles(took, n=100)
+    return Row(
+        clients,
+        sum(work.publishes for work in works) / total,
+        sum(work.conflicts for work in works) / total,
+        sum(work.publishes == 0 for work in works) / total,
+        (cuts[49], cuts[94], cuts[98]),
+        total / seconds,
+        _is_exact(),
+    )
+
+
+def _is_exact() -> bool:
+    """Whether the report is the top ten of a whole scan, and every request was counted."""
+    application = handler.application(designs.SETTINGS)
+    totals = {
+        word: times
+        for page in application.ranking._counts.scan(0, ranking.Work())
+        for word, times in page.items()
+    }
+    report = application.reports.read().report
+    return report is not None and report.top == ranking.top(totals.items())
+
+
+def show(endpoint: Endpoint) -> list[Row]:
+    rows = [run(endpoint, clients) for clients in (1, 2, 4, 8, 16, 32, 64)]
+    print("\n## Contention\n")
+    print(f"{REQUESTS} requests of three or four hot words, each client an instance of its own and")
+    print(
+        f"all in one process, {DELAY_MS} ms a call. With many clients the CPU that they share here"
+    )
+    print("adds to their times; on AWS each has its own (docs/scale.md has the model of that).")
+    table(
+        [
+            "concurrent",
+            "publishes a request",
+            "conflicts",
+            "nothing to publish",
+            "p50, ms",
+            "p95",
+            "p99",
+            "requests a second",
+            "report",
+        ],
+        (
+            [
+                str(row.clients),
+                row.publishes,
+                row.conflicts,
+                row.skipped,
+                *row.percentiles,
+                row.a_second,
+                "exact" if row.exact else "WRONG",
+            ]
+            for row in rows
+        ),
+    )
+    return rows

@@ -1,0 +1,47 @@
+"""Real words and real prose to measure with."""
+
+from pathlib import Path
+
+from wordtally import words
+
+ROOT = Path(__file__).parents[1]
+LANGUAGES = ("en", "de", "fr", "es", "pl")
+
+NINE_WORDS = "the quick brown fox jumps over a lazy dog"
+ALICE = (ROOT / "examples/alice.txt").read_text(encoding="utf-8")
+
+
+def table(size: int) -> dict[str, int]:
+    """The `size` most frequent words of LANGUAGES, together over a million, and a total of each:
+    its occurrences in a thousand million words."""
+    import wordfreq
+
+    totals: dict[str, int] = {}
+    for language in LANGUAGES:
+        for word, share in wordfreq.get_frequency_dict(language, "large").items():
+            totals[word] = max(totals.get(word, 0), max(1, round(share * 1e9)))
+    frequent = sorted(totals, key=lambda word: (-totals[word], word))[:size]
+    if len(frequent) < size:
+        raise ValueError(f"there are only {len(frequent)} words")
+    return {word: totals[word] for word in frequent}
+
+
+def prose(characters: int) -> str:
+    """The beginning of a book, cut after a word."""
+    return ALICE[: ALICE.index(" ", characters - 20)]
+
+
+def mixed_scripts() -> str:
+    """Prose in 18 languages and nine scripts, as used by the tests."""
+    files = sorted((ROOT / "tests/prose").glob("*.txt"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def distinct(number: int) -> str:
+    """A text of so many different words of the book, at most 10,000 characters long."""
+    short = (word for word in dict.fromkeys(words.split(ALICE)) if len(word) < 8)
+    chosen = [word for word, _ in zip(short, range(number), strict=False)]
+    text = " ".join(chosen)
+    if len(chosen) < number or len(text) > 10_000:
+        raise ValueError(f"no text of {number} different words")
+    return text

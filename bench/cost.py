@@ -1,0 +1,51 @@
+"""USD per million requests, from the calls counted and a list of prices."""
+
+from bench import corpus, designs, prices
+from bench.designs import Endpoint, Seen
+from bench.growth import SIZES, measured
+from bench.measure import table
+
+MEMORY_MB = 1769  # as in main.tf
+DELAY_MS = 5
+LOG_BYTES = 1_000  # both lines of a request: the function's and the API's
+
+DESIGNS = {
+    "this product": designs.product,
+    "a scan per request": designs.scan_per_request,
+}
+
+
+def usd_per_million(seen: Seen, milliseconds: float) -> dict[str, float]:
+    """By service. Milliseconds are the function's duration."""
+    calls = {"PutObject": 0, "GetObject": 0} | seen.calls
+    return {
+        "DynamoDB": seen.write_units * prices.DYNAMODB_WRITE_UNIT
+        + seen.read_units * prices.DYNAMODB_READ_UNIT,
+        "S3": calls["PutObject"] * prices.S3_PUT + calls["GetObject"] * prices.S3_GET,
+        "Lambda": prices.LAMBDA_REQUEST
+        + MEMORY_MB / 1024 * milliseconds / 1000 * prices.LAMBDA_ARM64_GB_SECOND * 1e6,
+        "API": prices.HTTP_API_REQUEST,
+        "logs": LOG_BYTES / 1e9 * prices.LOGS_INGESTED_GB * 1e6,
+    }
+
+
+def show(endpoint: Endpoint) -> None:
+    print("\n## Cost\n")
+    print("USD per million requests: the calls counted here, the function's time here with")
+    print(
+        f"{DELAY_MS} ms a call as that of {MEMORY_MB:,} MB on arm64, list prices of bench/prices.py."
+    )
+    rows = []
+    for words in (10, 500):
+        for design, make in DESIGNS.items():
+            for size in SIZES:
+                endpoint.reset(size, DELAY_MS)
+                repeat, warm_up = (5, 3) if design == "this product" else (1, 1)
+                text = corpus.distinct(words)
+                times, seen = measured(endpoint, make(), text, repeat, warm_up)
+                usd = usd_per_million(seen, times.wall)
+                rows.append([words, design, size, *usd.values(), sum(usd.values())])
+    table(
+        ["words", "design", "words in the table", "DynamoDB", "S3", "Lambda", "API", "logs", "USD"],
+        rows,
+    )

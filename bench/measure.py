@@ -1,0 +1,88 @@
+"""Wall time, CPU time, a CPU share like Lambda's, and tables."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
+_PERIOD = 0.02  # seconds; in each, a function gets its share of CPU time, then waits for the next
+
+
+@dataclass
+class Times:
+    """Milliseconds, medians."""
+
+    wall: float
+    cpu: float
+
+
+def timed(run: Callable[[], object], times: int) -> Times:
+    """Of this process, all its threads."""
+    wall, cpu = [], []
+    for _ in range(times):
+        began, began_cpu = time.perf_counter(), time.process_time()
+        run()
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - began_cpu)
+    return Times(statistics.median(wall) * 1000, statistics.median(cpu) * 1000)
+
+
+def output(code: str, *arguments: str, share: float = 1) -> str:
+    """What `python -c code` prints on that share of a CPU; needs Linux for a share below one.
+
+    Told apart from a smaller machine by nothing but time: the process is stopped once it has used
+    up its part of a period, as a container's is.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    while share < 1 and process.poll() is None:
+        began, used = time.perf_counter(), _cpu_seconds(process.pid)
+        while process.poll() is None and time.perf_counter() < began + _PERIOD:
+            if _cpu_seconds(process.pid) - used >= share * _PERIOD:
+                process.send_signal(19)  # SIGSTOP
+                time.sleep(max(0, began + _PERIOD - time.perf_counter()))
+                process.send_signal(18)  # SIGCONT
+            time.sleep(0.0005)
+    printed, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"exit {process.returncode}")
+    return printed
+
+
+def _cpu_seconds(pid: int) -> float:
+    nanoseconds = 0
+    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            nanoseconds += int(file.read_text().split()[0])
+        except (OSError, IndexError):  # the thread has just ended
+            continue
+    return nanoseconds / 1e9
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print as Markdown. Numbers stand on the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    names = list(header)
+    right = [all(_is_number(row[column]) for row in cells) for column in range(len(names))]
+    print()
+    print("| " + " | ".join(names) + " |")
+    print("|" + "|".join("---:" if number else "---" for number in right) + "|")
+    for row in cells:
+        print("| " + " | ".join(row) + " |")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return (
+            f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+        )
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").replace(".", "").removesuffix(" %").isdigit() or cell == "—"

@@ -1,0 +1,34 @@
+"""The reconciliation: a scan of the whole table, in memory that does not grow with it."""
+
+import json
+
+from bench.designs import Endpoint
+from bench.measure import output, table
+
+_RECONCILE = """
+import json, resource, sys, time
+from unittest import mock
+from wordtally import counts, handler, ranking
+from bench import designs
+with mock.patch.object(counts, "SEGMENTS", int(sys.argv[1])):
+    application = handler.application(designs.SETTINGS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, began_cpu = time.perf_counter(), time.process_time()
+    work = ranking.Work()
+    application.ranking.reconcile(work)
+    print(json.dumps([
+        work.scanned_pages, time.perf_counter() - began, time.process_time() - began_cpu,
+        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
+    ]))
+"""
+
+
+def show(endpoint: Endpoint) -> None:
+    print("\n## Reconciliation\n")
+    print("The scheduled rebuild of the report from the table, 20 ms a page.")
+    rows = []
+    for size in (10_000, 100_000, 1_000_000):
+        for segments in (1, 2, 4, 8):
+            endpoint.reset(size, 20)
+            rows.append([size, str(segments), *json.loads(output(_RECONCILE, str(segments)))])
+    table(["words", "segments", "pages", "s", "CPU s", "MB more than before"], rows)

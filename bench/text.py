@@ -1,0 +1,22 @@
+"""What a text costs before any call: splitting and counting its words."""
+
+from functools import partial
+
+from wordtally import words
+
+from bench import corpus
+from bench.measure import table, timed
+
+
+def show() -> None:
+    print("\n## Text\n")
+    print("Splitting and counting, one core, the best of seven.")
+    rows = []
+    for name, text in [("ASCII prose", corpus.ALICE), ("18 languages", corpus.mixed_scripts())]:
+        if name == "ASCII prose":
+            text = text.encode("ascii", "ignore").decode()
+        words.count(text)
+        milliseconds = min(timed(partial(words.count, text), 1).cpu for _ in range(7))
+        size = len(text.encode())
+        rows.append([name, size, len(words.split(text)), size / 1e3 / milliseconds])
+    table(["text", "bytes", "words", "MB/s"], rows)
