@@ -227,3 +227,15 @@ variable "throttle_burst" {
     error_message = "throttle_burst must be a whole number, at least 1: at 0 every call is answered 429."
   }
 }
+
+variable "max_writes_per_second" {
+  description = "Word totals that the table takes a second, about; callers get 503 for what is over it. The default is what AWS lets a new table take at once, and bounds a flood to some 11 USD an hour (0.74 USD per million in eu-west-3)."
+  type        = number
+  default     = 4000
+  nullable    = false
+
+  validation {
+    condition     = var.max_writes_per_second >= 1 && floor(var.max_writes_per_second) == var.max_writes_per_second
+    error_message = "max_writes_per_second must be a whole number, at least 1. 40000, AWS's own quota for a table, is as good as none."
+  }
+}
