@@ -24,7 +24,7 @@ variable "aws_region" {
 }
 
 variable "presigned_url_expiry" {
-  description = "Seconds for which the URL of a report is valid, 604800 (a week) at most. It also ends with the credentials of the function that signed it, after some hours."
+  description = "Seconds for which the URL of a report is valid, 604800 (a week) at most; the bucket refuses any older one. It also ends with the credentials of the function that signed it, after some hours."
   type        = number
   default     = 600
   nullable    = false
