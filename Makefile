@@ -41,14 +41,19 @@ unit: ## The unit tests alone: the standard library, nothing installed
 	cd app && $(PYTHON) -m unittest discover -s tests
 
 .PHONY: lint
-lint: .venv/test/ready ## Format, lint and type checks
+lint: .venv/test/ready ## Format, lint, type and security checks
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
 	$(TEST) -m mypy
+	$(TEST) -m bandit --quiet --configfile pyproject.toml --recursive app/wordtally modules local
 
 .PHONY: checkov
 checkov: .venv/checkov/ready ## Security checks of the Terraform files
 	PYTHONPATH= .venv/checkov/bin/checkov --directory . --config-file .checkov.yaml
+
+.PHONY: audit
+audit: .venv/audit/ready ## Known vulnerabilities of the pinned packages (needs the network)
+	.venv/audit/bin/python tests/audit.py
 
 .PHONY: format
 format: .venv/test/ready ## Put every file into the house's format
@@ -63,7 +68,9 @@ bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/pl
 .PHONY: pin
 pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
-	for of in local/requirements local/runtime-requirements tests/requirements tests/checkov-requirements bench/requirements; do \
+	for of in local/requirements local/runtime-requirements \
+	  tests/requirements tests/checkov-requirements tests/audit-requirements \
+	  bench/requirements; do \
 	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
 
@@ -77,6 +84,7 @@ clean: ## Remove what the other targets made
 .venv/runtime/ready: local/runtime-requirements.txt
 .venv/checkov/ready: tests/checkov-requirements.txt
 .venv/bench/ready: bench/requirements.txt
+.venv/audit/ready: tests/audit-requirements.txt
 .venv/%/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	rm -rf .venv/$*

@@ -14,7 +14,9 @@ module "storage" {
   reports_bucket_name = "${var.name}-reports-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
   enable_versioning   = var.enable_s3_versioning
 
-  cors_allowed_origins = var.cors_allowed_origins
+  url_expiry_seconds    = var.presigned_url_expiry
+  max_writes_per_second = var.max_writes_per_second
+  cors_allowed_origins  = var.cors_allowed_origins
 }
 
 module "function" {
@@ -52,7 +54,8 @@ module "function" {
       actions   = ["s3:GetObjectVersion"]
       resources = [module.storage.report_arn]
     }
-    # Without it S3 answers 403 instead of 404 while there is no report.
+    # Without it S3 answers 403 instead of 404 while there is no report. Without a condition on the
+    # prefix: AWS does not say which one that question has. It gives away the one object's name.
     TellMissingReport = {
       actions   = ["s3:ListBucket"]
       resources = [module.storage.reports_bucket_arn]

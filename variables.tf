@@ -24,7 +24,7 @@ variable "aws_region" {
 }
 
 variable "presigned_url_expiry" {
-  description = "Seconds for which the URL of a report is valid, 604800 (a week) at most. It also ends with the credentials of the function that signed it, after some hours."
+  description = "Seconds for which the URL of a report is valid, 604800 (a week) at most; the bucket refuses any older one. It also ends with the credentials of the function that signed it, after some hours."
   type        = number
   default     = 600
   nullable    = false
@@ -225,5 +225,17 @@ variable "throttle_burst" {
   validation {
     condition     = var.throttle_burst >= 1 && floor(var.throttle_burst) == var.throttle_burst
     error_message = "throttle_burst must be a whole number, at least 1: at 0 every call is answered 429."
+  }
+}
+
+variable "max_writes_per_second" {
+  description = "Word totals that the table takes a second, about; callers get 503 for what is over it. The default is what AWS lets a new table take at once, and bounds a flood to some 11 USD an hour (0.74 USD per million in eu-west-3)."
+  type        = number
+  default     = 4000
+  nullable    = false
+
+  validation {
+    condition     = var.max_writes_per_second >= 1 && floor(var.max_writes_per_second) == var.max_writes_per_second
+    error_message = "max_writes_per_second must be a whole number, at least 1. 40000, AWS's own quota for a table, is as good as none."
   }
 }

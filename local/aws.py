@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 REGION = "eu-west-3"
 ACCESS_KEY_ID = "local"
-SECRET_ACCESS_KEY = "local-secret"  # noqa: S105 - opens nothing but the emulated AWS
+SECRET_ACCESS_KEY = "local-secret"  # nosec B105 # noqa: S105 - opens nothing but the emulated AWS
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -17,6 +17,8 @@ from local import aws
 
 ACCOUNT = "123456789012"
 
+_S3_ACTIONS = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+
 
 def secret_of(access_key_id: str) -> str | None:
     """The secret of the operator's key, or of an assumed role's; None for one nobody has."""
@@ -64,9 +66,37 @@ def allowed(role_arn: str, action: str, resource: str) -> bool:
     return effects == {"Allow"}
 
 
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "Bool": str.__eq__,
+    "StringEquals": str.__eq__,
+    "NumericGreaterThan": lambda value, limit: float(value) > float(limit),
+}
+
+
+def holds(condition: dict[str, dict[str, Any]], request: dict[str, str | None]) -> bool:
+    """Whether a statement's Condition holds: each of its keys, by any of the values it lists.
+
+    A key that the request lacks (None) meets none of these operators. Raise KeyError for an
+    operator or a key that is not known here.
+    """
+
+    def meets(operator: str, key: str, values: str | list[str]) -> bool:
+        found = request[key]
+        return found is not None and any(_OPERATORS[operator](found, one) for one in _list(values))
+
+    return all(
+        meets(operator, key, values)
+        for operator, keys in condition.items()
+        for key, values in keys.items()
+    )
+
+
 def _matches(patterns: str | list[str], value: str) -> bool:
-    listed = [patterns] if isinstance(patterns, str) else patterns
-    return any(fnmatch.fnmatchcase(value, pattern) for pattern in listed)
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in _list(patterns))
+
+
+def _list(values: str | list[str]) -> list[str]:
+    return [values] if isinstance(values, str) else values
 
 
 def _assumed_role(access_key_id: str | None) -> Any:
@@ -95,7 +125,7 @@ def _call_of(environ: dict[str, Any]) -> tuple[str, str] | None:
         return f"dynamodb:{target.split('.')[1]}", arn
     path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"])
     if path and not target:
-        action = {"GET": "s3:GetObject", "PUT": "s3:PutObject"}.get(environ["REQUEST_METHOD"])
+        action = _S3_ACTIONS.get(environ["REQUEST_METHOD"])
         if action == "s3:GetObject" and "versionId=" in environ.get("QUERY_STRING", ""):
             action = "s3:GetObjectVersion"
         return (action, f"arn:aws:s3:::{path[1]}/{path[2]}") if action else None

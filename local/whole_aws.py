@@ -3,10 +3,13 @@
 Slower to start than local.aws and run the same way: `python -m local.whole_aws`.
 """
 
+import calendar
 import json
+import math
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,21 +46,38 @@ def keep_function_settings() -> None:
 def evaluate_bucket_policy_conditions() -> None:
     """moto ignores Condition, so that a policy that denies plain HTTP would deny everything.
 
-    Requests count as made over TLS, as on AWS they would be. Other conditions are not known here.
+    Requests count as made over TLS, as on AWS they would be.
     """
+    import flask
     from moto.s3.models import FakeBucket
 
     permission = FakeBucket.get_permission
+
+    def signature(request: Any) -> dict[str, str | None]:
+        """What conditions ask about. S3 documents the age of signed URLs only; here a signature in
+        the header has one too, so that nothing relies on it having none."""
+        in_query = "X-Amz-Signature" in request.args
+        in_header = "Authorization" in request.headers
+        date = (request.args if in_query else request.headers).get("X-Amz-Date")
+        age = time.time() - calendar.timegm(time.strptime(date, "%Y%m%dT%H%M%SZ")) if date else 0
+        return {
+            "aws:SecureTransport": "true",
+            "s3:authType": (in_query and "REST-QUERY-STRING")
+            or (in_header and "REST-HEADER")
+            or None,
+            "s3:signatureAge": str(age * 1000) if date else None,
+        }
 
     def get_permission(self: Any, action: str, resource: str) -> Any:
         policy = self.policy
         if policy is None:
             return permission(self, action, resource)
+        request = signature(flask.request)
         document = json.loads(policy)
         document["Statement"] = [
             statement
             for statement in document["Statement"]
-            if statement.get("Condition") != {"Bool": {"aws:SecureTransport": "false"}}
+            if permissions.holds(statement.pop("Condition", {}), request)
         ]
         self.policy = json.dumps(document).encode()
         try:
@@ -66,6 +86,52 @@ def evaluate_bucket_policy_conditions() -> None:
             self.policy = policy
 
     FakeBucket.get_permission = get_permission
+
+
+def limit_tables() -> None:
+    """moto drops OnDemandThroughput: eternal drift, and nothing is ever throttled."""
+    from moto.core.exceptions import JsonRESTError
+    from moto.dynamodb.models.table import Table
+    from moto.dynamodb.responses import DynamoHandler
+
+    create, update, update_item, describe = (
+        DynamoHandler.create_table,
+        DynamoHandler.update_table,
+        DynamoHandler.update_item,
+        Table.describe,
+    )
+    writes: Counter[tuple[Any, int]] = Counter()  # by table and second
+
+    def table(self: Any) -> Any:
+        return self.dynamodb_backend.get_table(self.body["TableName"])
+
+    def create_table(self: Any) -> Any:
+        answer = create(self)
+        table(self).limits = self.body.get("OnDemandThroughput", {})
+        return answer
+
+    def update_table(self: Any) -> Any:
+        table(self).limits = table(self).limits | self.body.get("OnDemandThroughput", {})
+        return update(self)
+
+    def limited_update_item(self: Any) -> Any:
+        now = table(self), int(time.time())
+        writes[now] += 1
+        if writes[now] > table(self).limits.get("MaxWriteRequestUnits", math.inf):
+            raise JsonRESTError("ThrottlingException", "over the table's own limit")
+        return update_item(self)
+
+    def describe_with_limits(self: Any, base_key: str = "TableDescription") -> dict[str, Any]:
+        answer: dict[str, Any] = describe(self, base_key)
+        if self.limits:
+            answer[base_key]["OnDemandThroughput"] = self.limits
+        return answer
+
+    Table.limits = {}
+    Table.describe = describe_with_limits
+    DynamoHandler.create_table = create_table
+    DynamoHandler.update_table = update_table
+    DynamoHandler.update_item = limited_update_item
 
 
 def add_budget_actions() -> None:
@@ -214,6 +280,7 @@ def unhurried(application: aws.Wsgi) -> aws.Wsgi:
 if __name__ == "__main__":
     keep_function_settings()
     evaluate_bucket_policy_conditions()
+    limit_tables()
     add_budget_actions()
     add_anomaly_actions()
     finish_domain_names()

@@ -22,6 +22,8 @@ def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's own AWS set-up reaches a test, nothing of a test reaches the next."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
+    # boto3 keeps the credentials of its first client for all later ones.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
 
 
 @pytest.fixture(scope="session")

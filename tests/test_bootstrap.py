@@ -1,7 +1,9 @@
 """Remote state: bootstrap/ applied, then the root's local state moved into it, with locking."""
 
+import json
 from pathlib import Path
 
+import requests
 import terraform
 from terraform import ROOT
 
@@ -41,6 +43,13 @@ def test_the_roots_state_moves_into_the_bucket_and_is_locked_there(tmp_path: Pat
 
         s3 = aws.client("s3", cloud)
         assert s3.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled"
+        block = s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"]
+        assert list(block.values()) == [True] * 4
+        encryption = s3.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]
+        assert "AES256" in str(encryption)
+        (statement,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+        assert statement["Effect"] == "Deny"
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
         root = terraform.Terraform(tmp_path / "root", cloud)
         root.without_lifecycle()
@@ -58,6 +67,7 @@ def test_the_roots_state_moves_into_the_bucket_and_is_locked_there(tmp_path: Pat
         assert "Warning" not in migrated
         stored = s3.get_object(Bucket=NAME, Key=STATE)["Body"].read()
         assert b"aws_lambda_function" in stored
+        assert requests.get(f"{cloud}/{NAME}/{STATE}", timeout=10).status_code == 403
         local_state = root.directory / "terraform.tfstate"
         assert not local_state.exists() or local_state.stat().st_size == 0
         assert "Warning" not in root.plan_is_empty()

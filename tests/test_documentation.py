@@ -1,5 +1,6 @@
-"""README.md says what is so."""
+"""README.md and docs/security.md say what is so."""
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -67,3 +68,30 @@ def test_every_make_target_it_names_exists() -> None:
     named = set(re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"`[^`]+`", README))))
     assert named <= targets
     assert {"run", "test", "demo", "bench", "help"} <= targets
+
+
+SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+
+TEST = re.compile(r"`(test_\w+\.py(?:::\w+)+)`")
+
+
+@pytest.mark.parametrize("name", sorted(set(TEST.findall(SECURITY))))
+def test_each_test_that_security_names_exists(name: str) -> None:
+    file, *path = name.split("::")
+    (found,) = [*ROOT.glob(f"tests/{file}"), *ROOT.glob(f"app/tests/{file}")]
+    node: Any = ast.parse(found.read_text(encoding="utf-8"))
+    for part in path:
+        node = {getattr(child, "name", None): child for child in node.body}[part]
+
+
+def test_actions_of_ci_are_pinned_by_commit() -> None:
+    (workflow,) = ROOT.glob(".github/workflows/*.yml")
+    for used in re.findall(r"uses: (.*)", workflow.read_text()):
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[0-9.]+", used)
+
+
+def test_security_says_nothing_without_a_test() -> None:
+    table = rows(SECURITY)
+    assert len(table) >= 8
+    for visitor, _, _, tests in table:
+        assert TEST.findall(tests), f"nothing shows what stops {visitor}"

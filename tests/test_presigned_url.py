@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from wordtally import reports
+from wordtally import handler, reports
 from wordtally.ranking import Published, Report
 from wordtally.settings import Settings
 
@@ -69,9 +69,22 @@ def test_it_opens_nothing_else_and_for_no_longer(s3: Any) -> None:
         url.replace("X-Amz-Expires=600", "X-Amz-Expires=6000"),
         url.replace("X-Amz-Signature=", "X-Amz-Signature=0"),
         url.replace("X-Amz-Expires=600&", ""),
+        f"{url}&response-content-type=text/html",
     ]:
         assert tampered != url
         assert requests.get(tampered, timeout=10).status_code == 403
+
+
+def test_hostile_text_arrives_as_json_without_markup(s3: Any) -> None:
+    application = handler.application(settings())
+    text = '<script>alert(1)</script> ＜img onerror=alert(2)＞ &lt; \x1b[31m צה"ל'
+    answer = requests.get(application.tally(text, {}), timeout=10)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-disposition"] == 'inline; filename="top.json"'
+    assert not set("<>&\x1b") & set(answer.text)
+    words = [entry["word"] for entry in answer.json()["top10words"]]
+    assert words[:2] == ["alert", "script"]
+    assert 'צה"ל' in words  # with a quotation mark of its own
 
 
 def set_versioning(s3: Any, status: str) -> None:

@@ -57,6 +57,7 @@ BAD_VALUES: list[dict[str, tuple[object, str]]] = [
         "scan_up_to_words": (-1, "0 or more"),
         "throttle_rate_per_second": (0, "throttle_rate_per_second must be at least 1"),
         "throttle_burst": (0, "throttle_burst must be a whole number"),
+        "max_writes_per_second": (0, "max_writes_per_second must be a whole number"),
     },
     {
         "api_key": ("sixteen or more but spaces", "without spaces"),

@@ -1,6 +1,7 @@
 """The second entry point: who may call."""
 
 import hashlib
+import hmac
 import os
 import unittest
 from typing import Any
@@ -29,6 +30,11 @@ class Authorize(unittest.TestCase):
                 self.assertEqual(
                     authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": False}
                 )
+
+    def test_every_digest_is_compared_in_constant_time(self) -> None:
+        with mock.patch("hmac.compare_digest", wraps=hmac.compare_digest) as compare:
+            authorizer.authorize(event(KEYS[0]), ENVIRONMENT)
+        self.assertEqual(compare.call_count, len(KEYS))
 
     def test_without_digests_nobody_gets_in(self) -> None:
         for environment in [{}, {"API_KEY_SHA256": ""}]:

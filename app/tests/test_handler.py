@@ -58,6 +58,7 @@ class Request(unittest.TestCase):
         status, answer = self.send("The cat and the dog")
         self.assertEqual(status, 200)
         self.assertEqual(answer, {"url": "https://reports.s3/top.json?expires=600"})
+        self.assertNotIn("reports.s3", str(self.logged))
         self.assertEqual(self.report(), [("the", 2), ("and", 1), ("cat", 1), ("dog", 1)])
 
     def test_adds_to_what_was_posted_before(self) -> None:

@@ -22,6 +22,7 @@ class Published(unittest.TestCase):
             '{"top10words": [{"word": "naïve", "times": 2}, {"word": "don\'t", "times": 1}]}',
         )
         self.assertEqual(stored["ContentType"], "application/json")
+        self.assertEqual(stored["ContentDisposition"], 'inline; filename="top.json"')
         self.assertEqual(stored["Metadata"], {"words-in-table": "5"})
 
     def test_no_words_is_an_empty_list(self) -> None:

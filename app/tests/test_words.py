@@ -62,6 +62,11 @@ class Split(unittest.TestCase):
             len(words.split("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))), 10_000
         )
 
+    def test_no_markup_gets_into_a_word(self) -> None:
+        for character in "&<>﹠﹤﹥＆＜＞":  # all that NFKC makes & < or > of
+            for text in [f"a{character}b", f"1{character}2", f"א{character}ב", f"_{character}_"]:
+                self.assertFalse(set("&<>") & set("".join(words.split(text))), text)
+
 
 class Count(unittest.TestCase):
     def test_counts_each_word(self) -> None:

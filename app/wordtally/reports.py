@@ -52,6 +52,8 @@ class S3Reports:
                     Key=KEY,
                     Body=encode(report),
                     ContentType="application/json",
+                    # Browsers show it and never take it for a page: JSON they do not sniff.
+                    ContentDisposition=f'inline; filename="{KEY}"',
                     CacheControl="no-cache",
                     Metadata={_WORDS_IN_TABLE: str(report.words_in_table)},
                     **condition,

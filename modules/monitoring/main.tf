@@ -94,7 +94,7 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
 # On the events by table: ThrottledRequests needs the dimension Operation and has no data without.
 resource "aws_cloudwatch_metric_alarm" "table_throttles" {
   alarm_name          = "${var.name}-table-throttles"
-  alarm_description   = "DynamoDB throttles the words table: a hot word, or the account's limit."
+  alarm_description   = "DynamoDB throttles the words table: a hot word, max_writes_per_second, or the account's limit."
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
@@ -164,7 +164,10 @@ resource "aws_kms_key" "alerts" {
         Effect    = "Allow"
         Principal = { Service = local.publishers }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
-        Resource  = "*" # of which the topic's own policy admits this account's alerts only
+        # Without aws:SourceAccount: both billing services document it for the topic's policy, which
+        # has it and so admits this account's alerts only, but not for the key's. A service that
+        # does not send it to KMS (EventBridge is known not to) would lose its alerts unnoticed.
+        Resource = "*"
       },
     ]
   })

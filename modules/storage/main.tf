@@ -12,6 +12,13 @@ resource "aws_dynamodb_table" "words" {
     type = "S"
   }
 
+  # Never left out: without the block the provider does not take a limit away, and -1, which would,
+  # AWS refuses for a new table and reads back as nothing (pulumi/pulumi-aws#5126). Only for writes:
+  # a request has up to 10,000 of them, while its reads are few and the reconciliation needs all.
+  on_demand_throughput {
+    max_write_request_units = var.max_writes_per_second
+  }
+
   point_in_time_recovery {
     enabled = true
   }
@@ -115,14 +122,29 @@ resource "aws_s3_bucket_policy" "reports" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "RefusePlainHttp"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "s3:*"
-      Resource  = [aws_s3_bucket.reports.arn, "${aws_s3_bucket.reports.arn}/*"]
-      Condition = { Bool = { "aws:SecureTransport" = "false" } }
-    }]
+    Statement = [
+      {
+        Sid       = "RefusePlainHttp"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [aws_s3_bucket.reports.arn, "${aws_s3_bucket.reports.arn}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      # Whoever signs a URL says how long it lives; here the bucket has the last word. Only for what
+      # is signed to be passed on: the function and the operator sign each request in its header.
+      {
+        Sid       = "RefuseOldSignatures"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [aws_s3_bucket.reports.arn, "${aws_s3_bucket.reports.arn}/*"]
+        Condition = {
+          StringEquals       = { "s3:authType" = ["REST-QUERY-STRING", "POST"] }
+          NumericGreaterThan = { "s3:signatureAge" = tostring(var.url_expiry_seconds * 1000) }
+        }
+      },
+    ]
   })
 
   # S3 refuses two changes of a bucket's access at the same moment.

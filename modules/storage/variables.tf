@@ -21,3 +21,15 @@ variable "cors_allowed_origins" {
   type        = list(string)
   nullable    = false
 }
+
+variable "url_expiry_seconds" {
+  description = "Seconds after which the bucket refuses a signed URL, whatever the URL says."
+  type        = number
+  nullable    = false
+}
+
+variable "max_writes_per_second" {
+  description = "Write units a second after which DynamoDB throttles."
+  type        = number
+  nullable    = false
+}
