@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wordtally import aws as product_aws
 
 from local import aws
 from local.server import HttpServer
@@ -22,8 +23,9 @@ def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the user's own AWS set-up reaches a test, nothing of a test reaches the next."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    # boto3 keeps the credentials of its first client for all later ones.
+    # A session keeps the credentials of its first client for all later ones.
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    product_aws._session.cache_clear()
 
 
 @pytest.fixture(scope="session")

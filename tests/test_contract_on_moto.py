@@ -46,9 +46,8 @@ class MotoCounts(CountsContract, unittest.TestCase):
                 aws.client("dynamodb", os.environ["AWS_ENDPOINT_URL"]),
             )
         )
-        for answer in (ours, plain):
-            del answer["ResponseMetadata"]
-        self.assertEqual(ours, plain)
+        self.assertEqual(ours["Items"], plain["Items"])
+        self.assertEqual(ours["Count"], plain["Count"])
 
 
 class MotoReports(ReportsContract, unittest.TestCase):

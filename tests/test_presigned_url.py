@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from wordtally import handler, reports
-from wordtally.ranking import Published, Report
+from wordtally import handler, reports, words
+from wordtally.ranking import Published, Report, Work
 from wordtally.settings import Settings
 
 from local import aws
@@ -78,13 +78,14 @@ def test_it_opens_nothing_else_and_for_no_longer(s3: Any) -> None:
 def test_hostile_text_arrives_as_json_without_markup(s3: Any) -> None:
     application = handler.application(settings())
     text = '<script>alert(1)</script> ＜img onerror=alert(2)＞ &lt; \x1b[31m צה"ל'
-    answer = requests.get(application.tally(text, {}), timeout=10)
+    published = application.ranking.tally(words.count(text), Work())
+    answer = requests.get(application.reports.url(published), timeout=10)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-disposition"] == 'inline; filename="top.json"'
     assert not set("<>&\x1b") & set(answer.text)
-    words = [entry["word"] for entry in answer.json()["top10words"]]
-    assert words[:2] == ["alert", "script"]
-    assert 'צה"ל' in words  # with a quotation mark of its own
+    top = [entry["word"] for entry in answer.json()["top10words"]]
+    assert top[:2] == ["alert", "script"]
+    assert 'צה"ל' in top  # with a quotation mark of its own
 
 
 def set_versioning(s3: Any, status: str) -> None:
