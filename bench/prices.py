@@ -1,0 +1,32 @@
+"""List prices in USD, without free tiers and taxes, as of November 2026.
+
+Europe (Paris), eu-west-3, where public quotes of AWS's price list or of a bill could be found for it;
+US East (N. Virginia), us-east-1, where not, which is marked: Paris is up to a fifth dearer there.
+docs/scale.md says more about the sources.
+"""
+
+SECONDS_PER_MONTH = 30 * 24 * 3_600
+HOURS_PER_MONTH = 30 * 24
+
+# Per million.
+HTTP_API_REQUEST = 1.00  # us-east-1; the first 300 million a month
+LAMBDA_REQUEST = 0.20
+DYNAMODB_WRITE_UNIT = 0.7423  # on demand; an item of up to 1 KB
+DYNAMODB_READ_UNIT = 0.1487  # on demand; 4 KB consistently, 8 KB eventually
+S3_PUT = 5.30  # failed conditions are billed too
+S3_GET = 0.42
+KINESIS_PUT_UNIT = 0.0173  # a record of up to 25 KB
+SQS_REQUEST = 0.40
+
+# Per GB-second of memory, the first price tier.
+LAMBDA_ARM64_GB_SECOND = 0.0000133334
+LAMBDA_X86_GB_SECOND = 0.0000166667  # us-east-1
+
+# Per hour.
+KINESIS_SHARD_HOUR = 0.0179
+
+# Per GB, and per GB and month.
+LOGS_INGESTED_GB = 0.50  # us-east-1; CloudWatch, the standard class
+LOGS_STORED_GB_MONTH = 0.03  # us-east-1; compressed
+DYNAMODB_STORED_GB_MONTH = 0.25  # us-east-1
+S3_STORED_GB_MONTH = 0.024
