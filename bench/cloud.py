@@ -1,0 +1,230 @@
+"""A model of AWS in virtual time: what each call takes, and what each service refuses.
+
+Every quota stands in `Limits`, every assumption in `Timing`; docs/scale.md says where each is from.
+A call takes effect half-way between leaving and being answered. So does a conditional write: it
+holds its key for no time at all, and fails if another one took effect since the etag was read.
+"""
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wordtally.aws import MAX_ATTEMPTS
+from wordtally.counts import WORKERS
+from wordtally.errors import Unavailable
+from wordtally.ranking import Conflict, Published, Report, Work, top
+
+from bench.virtual import Clock, Resume
+
+FULL_VCPU_MB = 1_769
+"""Memory with which a Lambda function has one whole vCPU; more does not help one Python thread."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Per second, but for the concurrency. `math.inf` lifts one."""
+
+    item_writes: float = 1_000
+    table_writes: float = 40_000
+    prefix_puts: float = 3_500
+    prefix_gets: float = 5_500
+    concurrency: float = 1_000
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians in seconds, of log-normal distributions; the 99th percentile is 2.5 medians."""
+
+    update: float = 0.005
+    get: float = 0.020
+    put: float = 0.040
+    spread: float = 0.4
+    cpu_per_call: float = 0.0015
+    """Of a whole vCPU: the SDK's own work, measured on a fake endpoint."""
+    memory_mb: int = 1_024
+
+    @property
+    def cpu_wait(self) -> float:
+        """Seconds that the SDK's own work for a call takes on the function's share of a vCPU."""
+        return self.cpu_per_call / min(1.0, self.memory_mb / FULL_VCPU_MB)
+
+
+DEFAULT_LIMITS = Limits()
+DEFAULT_TIMING = Timing()
+
+
+class Throttled(Exception):
+    """A service refused a call over its rate; the SDK tries again."""
+
+
+class TokenBucket:
+    """Holds a second's worth and begins with one token, as after a long time at the rate."""
+
+    def __init__(self, clock: Clock, rate: float) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._tokens = 1.0
+        self._filled_at = clock.now
+
+    def take(self) -> None:
+        if self._rate == math.inf:
+            return
+        gained = (self._clock.now - self._filled_at) * self._rate
+        self._tokens = min(self._rate, self._tokens + gained)
+        self._filled_at = self._clock.now
+        if self._tokens < 1:
+            raise Throttled
+        self._tokens -= 1
+
+
+class Cloud:
+    """The table and the bucket of one deployment, as they are after years of texts."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        rng: random.Random,
+        totals: Mapping[str, int],
+        limits: Limits,
+        timing: Timing,
+    ) -> None:
+        self.clock = clock
+        self.rng = rng
+        self.timing = timing
+        self.totals = dict(totals)
+        self.published = Published(Report(top(totals.items()), len(totals)), etag="0")
+        self.done: Counter[str] = Counter()
+        """Calls by what became of them: `update`, `get` and `put` (of which `conflict`) were let
+        in, `throttled` ones were not."""
+        self._limits = limits
+        self._items: dict[str, TokenBucket] = {}
+        self._table = TokenBucket(clock, limits.table_writes)
+        self._puts = TokenBucket(clock, limits.prefix_puts)
+        self._gets = TokenBucket(clock, limits.prefix_gets)
+        self._etags = itertools.count(1)
+
+    def update(self, word: str, times: int) -> int:
+        item = self._items.get(word)
+        if item is None:
+            item = self._items[word] = TokenBucket(self.clock, self._limits.item_writes)
+        item.take()
+        self._table.take()
+        self.done["update"] += 1
+        self.totals[word] = self.totals.get(word, 0) + times
+        return self.totals[word]
+
+    def get(self) -> Published:
+        self._gets.take()
+        self.done["get"] += 1
+        return self.published
+
+    def put(self, report: Report, etag: str | None) -> Published:
+        self._puts.take()
+        self.done["put"] += 1
+        if etag != self.published.etag:
+            self.done["conflict"] += 1
+            raise Conflict
+        self.published = Published(report, etag=str(next(self._etags)))
+        return self.published
+
+    def report_is_exact(self) -> bool:
+        """Whether it is the table's top ten at this moment."""
+        assert self.published.report
+        return self.published.report.top == top(self.totals.items())
+
+
+class Instance:
+    """One environment of a function; implements ranking.Counts and ranking.Reports on the model."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.clock = cloud.clock
+        self._cloud = cloud
+        self._cpu_free_at = 0.0
+
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """As counts.py: up to WORKERS calls at a time; a failure calls off what has not begun."""
+        totals: dict[str, int] = self.clock.wait_for(lambda resume: self._add(words, resume))
+        work.upserts += len(totals)
+        return totals
+
+    def _add(self, words: Mapping[str, int], resume: Resume) -> None:
+        waiting = iter(words.items())
+        totals: dict[str, int] = {}
+        failures: list[BaseException] = []
+        under_way = 0
+
+        def begin() -> None:
+            nonlocal under_way
+            entry = None if failures else next(waiting, None)
+            if entry:
+                under_way += 1
+                word, times = entry
+                self._call(
+                    self._cloud.timing.update,
+                    lambda: self._cloud.update(word, times),
+                    lambda result: answered(word, result),
+                )
+            elif not under_way:
+                resume(failures[0] if failures else totals)
+
+        def answered(word: str, result: Any) -> None:
+            nonlocal under_way
+            under_way -= 1
+            if isinstance(result, BaseException):
+                failures.append(result)
+            else:
+                totals[word] = result
+            begin()
+
+        for _ in range(max(1, min(WORKERS, len(words)))):
+            begin()
+
+    def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
+        raise NotImplementedError("no request of the simulation scans: the report is there")
+
+    def read(self) -> Published:
+        result: Published = self.clock.wait_for(
+            lambda resume: self._call(self._cloud.timing.get, self._cloud.get, resume)
+        )
+        return result
+
+    def publish(self, report: Report, etag: str | None) -> Published:
+        result: Published = self.clock.wait_for(
+            lambda resume: self._call(
+                self._cloud.timing.put, lambda: self._cloud.put(report, etag), resume
+            )
+        )
+        return result
+
+    def _call(
+        self, median: float, effect: Callable[[], Any], resume: Resume, attempt: int = 1
+    ) -> None:
+        """One call of the SDK, with its standard retries: full jitter over 1, 2, … seconds."""
+        cloud, clock = self._cloud, self.clock
+        leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_wait
+        self._cpu_free_at = leaves
+        half = cloud.rng.lognormvariate(math.log(median), cloud.timing.spread) / 2
+
+        def happen() -> None:
+            try:
+                result = effect()
+            except (Throttled, Conflict) as error:
+                result = error
+            clock.after(half, lambda: answer(result))
+
+        def answer(result: Any) -> None:
+            if not isinstance(result, Throttled):
+                resume(result)
+                return
+            cloud.done["throttled"] += 1
+            if attempt == MAX_ATTEMPTS:
+                resume(Unavailable("throttled"))
+                return
+            pause = cloud.rng.random() * 2 ** (attempt - 1)
+            clock.after(pause, lambda: self._call(median, effect, resume, attempt + 1))
+
+        clock.after(leaves - clock.now + half, happen)
