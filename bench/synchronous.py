@@ -1,0 +1,175 @@
+"""Today's design under load: each request counts its words and sees to the report itself.
+
+Requests arrive at random at a given rate and run the product's own code (wordtally.ranking) on the
+modelled AWS of bench/cloud.py, in virtual time.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from unittest import mock
+
+from wordtally import ranking
+from wordtally.errors import Unavailable
+
+from bench import prices, workload
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Limits, Timing
+from bench.virtual import Aside, Clock
+
+SCAN_UP_TO_WORDS = 1_000  # variables.tf
+
+WARM_UP_SECONDS = 2.0
+"""What arrives before is not counted: buckets begin empty, and no request meets another."""
+
+LOG_BYTES = 650
+"""Of a request: the function's summary line and the API's access log."""
+
+Tally = Callable[[Mapping[str, int], ranking.Work], object]
+
+
+def product(instance: Instance) -> Tally:
+    """The product's code on an instance of the model: the one place that knows its signature."""
+    aside = Aside(instance.clock)
+    return ranking.Ranking(instance, instance, SCAN_UP_TO_WORDS, aside).tally
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of requests that arrived at `rate` a second."""
+
+    rate: float
+    answered: float
+    """200s a second."""
+    p50: float
+    """Seconds in the function, of what was answered 200; so are p95 and p99."""
+    p95: float
+    p99: float
+    busy: float
+    """Function seconds per request."""
+    at_once: int
+    """Instances busy at the same moment, at the most."""
+    upserts: float
+    """Per request, as are the next five; throttled ones not included."""
+    gets: float
+    conflicts: float
+    publishes: float
+    skipped: float
+    """Requests that found their totals published already."""
+    throttled: float
+    """Calls that DynamoDB or S3 refused."""
+    unavailable: float
+    """Share of the requests that ended in 503."""
+    refused: float
+    """Share of the requests for which Lambda had no instance."""
+    exact: bool
+    """Whether the report is the table's top ten when all is done."""
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """USD per million requests, by service."""
+        gigabytes = DEFAULT_TIMING.memory_mb / 1_024
+        return {
+            "HTTP API": prices.HTTP_API_REQUEST,
+            "Lambda": prices.LAMBDA_REQUEST
+            + self.busy * gigabytes * prices.LAMBDA_ARM64_GB_SECOND * 1e6,
+            "Kinesis": 0.0,
+            "DynamoDB": self.upserts * prices.DYNAMODB_WRITE_UNIT,
+            "S3": (self.conflicts + self.publishes) * prices.S3_PUT + self.gets * prices.S3_GET,
+            "logs": LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
+        }
+
+
+@dataclass
+class _Seen:
+    """Of the requests that arrived after the warm-up."""
+
+    works: list[ranking.Work] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    busy: float = 0.0
+    answered: int = 0
+    unavailable: int = 0
+    refused: int = 0
+
+
+def run(
+    rate: float,
+    seconds: float,
+    limits: Limits = DEFAULT_LIMITS,
+    timing: Timing = DEFAULT_TIMING,
+    seed: int = 1,
+) -> Row:
+    """Simulate arrivals at `rate` a second for `seconds` after the warm-up, and what they lead to."""
+    clock, rng = Clock(), random.Random(seed)
+    cloud = Cloud(clock, rng, workload.totals(), limits, timing)
+    until = WARM_UP_SECONDS + seconds
+    idle: list[Tally] = []
+    busy = at_once = 0
+    seen = _Seen()
+    before: Counter[str] = Counter()
+
+    def arrive() -> None:
+        nonlocal busy, at_once
+        if clock.now > until:
+            return
+        clock.after(rng.expovariate(rate), arrive)
+        counted = clock.now > WARM_UP_SECONDS
+        if busy >= limits.concurrency:
+            seen.refused += counted
+            return
+        busy += 1
+        at_once = max(at_once, busy)
+        tally = idle.pop() if idle else product(Instance(cloud))
+        words = workload.text(rng)
+        clock.start(lambda: serve(tally, words, counted))
+
+    def serve(tally: Tally, words: dict[str, int], counted: bool) -> None:
+        nonlocal busy
+        began, work, answered = clock.now, ranking.Work(), True
+        try:
+            tally(words, work)
+        except Unavailable:
+            answered = False
+        busy -= 1
+        idle.append(tally)
+        seen.answered += answered and WARM_UP_SECONDS < clock.now <= until
+        if counted:
+            seen.works.append(work)
+            seen.busy += clock.now - began
+            seen.unavailable += not answered
+            if answered:
+                seen.seconds.append(clock.now - began)
+
+    clock.after(0, arrive)
+    clock.after(WARM_UP_SECONDS, lambda: before.update(cloud.done))
+    # What the product's code draws and waits for is the simulation's too.
+    with mock.patch.multiple(ranking, time=clock, random=rng):
+        clock.run()
+
+    done = cloud.done - before
+    requests = len(seen.works)
+    return Row(
+        rate=rate,
+        answered=seen.answered / seconds,
+        p50=quantile(seen.seconds, 0.50),
+        p95=quantile(seen.seconds, 0.95),
+        p99=quantile(seen.seconds, 0.99),
+        busy=seen.busy / requests,
+        at_once=at_once,
+        upserts=sum(work.upserts for work in seen.works) / requests,
+        gets=done["get"] / requests,
+        conflicts=sum(work.conflicts for work in seen.works) / requests,
+        publishes=sum(work.publishes for work in seen.works) / requests,
+        skipped=sum(not work.publishes for work in seen.works) / requests,
+        throttled=done["throttled"] / requests,
+        unavailable=seen.unavailable / (requests + seen.refused),
+        refused=seen.refused / (requests + seen.refused),
+        exact=cloud.report_is_exact(),
+    )
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The smallest of the values that at least `share` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.nan
