@@ -1,0 +1,198 @@
+"""`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in a minute.
+
+Nothing here is measured on AWS: bench/cloud.py says what is assumed. `sweep` and `flows` return the
+data for whoever wants to draw it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from bench import batched, prices, synchronous, workload
+from bench.batched import Flow, Plan
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
+from bench.synchronous import Row
+
+RATES = (1, 10, 50, 100, 200, 400, 800, 1_200)
+NEW_ACCOUNT = replace(DEFAULT_LIMITS, concurrency=10)
+NEW_TABLE = replace(DEFAULT_LIMITS, table_writes=4_000)
+SLOW_S3 = replace(DEFAULT_TIMING, get=0.100, put=0.150)
+
+PLANS = (
+    Plan(rate=1_000, counters=8, window=10),
+    Plan(rate=10_000, counters=12, window=10, combiners=13, combine_window=5),
+    Plan(rate=100_000, counters=32, window=3, combiners=125, combine_window=2),
+)
+
+THROTTLE = 50  # variables.tf: throttle_rate_per_second
+API_REQUESTS = 10_000
+LAMBDA_REQUESTS_PER_INSTANCE = 10
+
+
+def sweep(
+    rates: Sequence[float] = RATES, limits: Limits = DEFAULT_LIMITS, timing: Timing = DEFAULT_TIMING
+) -> list[Row]:
+    """Today's design at each rate (requests a second), on its own cloud."""
+    # From a hundred requests on: enough for a median; the percentiles of the low rates are coarse.
+    return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
+
+
+def flows(plans: Sequence[Plan] = PLANS) -> list[Flow]:
+    """Batched ingestion by each plan."""
+    return [batched.run(plan) for plan in plans]
+
+
+def monthly(rate: float, per_million: float) -> float:
+    """USD a month of `rate` a second."""
+    return rate * prices.SECONDS_PER_MONTH / 1e6 * per_million
+
+
+def table(title: str, head: str, rows: Iterable[Sequence[object]]) -> None:
+    columns = head.split(" | ")
+    print(f"\n{title}\n")
+    print(f"| {head} |")
+    print("|" + "|".join("---:" if index else "---" for index in range(len(columns))) + "|")
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |")
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1_000:,.0f}"
+
+
+def yes(condition: bool) -> str:
+    return "yes" if condition else "no"
+
+
+LOAD = (
+    "requests/s | answered/s | p50 ms | p95 ms | p99 ms | conflicts | publishes | skipped "
+    "| throttled | 503 | no instance | at once | USD a million | exact"
+)
+
+
+def load(row: Row) -> Sequence[object]:
+    return (
+        f"{row.rate:,}",
+        f"{row.answered:,.0f}",
+        milliseconds(row.p50),
+        milliseconds(row.p95),
+        milliseconds(row.p99),
+        f"{row.conflicts:.2f}",
+        f"{row.publishes:.2f}",
+        f"{row.skipped:.2f}",
+        f"{row.throttled:.2f}",
+        f"{row.unavailable:.1%}",
+        f"{row.refused:.1%}",
+        row.at_once,
+        f"{sum(row.cost.values()):.2f}",
+        yes(row.exact),
+    )
+
+
+def ceilings(busy: Row) -> list[tuple[str, float, float, float]]:
+    """Each limit, what a request takes of it under load, and the requests a second that follow."""
+    limits = DEFAULT_LIMITS
+    puts = busy.conflicts + busy.publishes
+    found = [
+        ("this project's throttle (a variable)", THROTTLE, 1.0),
+        ("instances of a new account", NEW_ACCOUNT.concurrency, busy.busy),
+        ("writes of a new table", NEW_TABLE.table_writes, workload.WORDS_PER_TEXT),
+        ("writes of one item", limits.item_writes, 1.0),
+        ("PUTs on one prefix", limits.prefix_puts, puts),
+        ("GETs on one prefix", limits.prefix_gets, busy.gets),
+        ("instances of an account", limits.concurrency, busy.busy),
+        ("writes of a table, account quota", limits.table_writes, workload.WORDS_PER_TEXT),
+        ("requests to the HTTP APIs of an account", API_REQUESTS, 1.0),
+        (
+            "requests to the functions of an account",
+            LAMBDA_REQUESTS_PER_INSTANCE * limits.concurrency,
+            1.0,
+        ),
+    ]
+    return [(name, limit, each, limit / each) for name, limit, each in found]
+
+
+def show_today() -> list[Row]:
+    """Print the design's sweeps and ceilings; the rows of the first sweep."""
+    rows = sweep()
+    table("Today's design, an account with the default quotas", LOAD, map(load, rows))
+    for title, others in (
+        ("the 10 instances of a new account", sweep((5, 10, 20, 40), NEW_ACCOUNT)),
+        ("the 4,000 writes/s of a new table", sweep((350, 450), NEW_TABLE)),
+        ("S3 at 100 ms a GET and 150 ms a PUT", sweep((1, 10, 100), timing=SLOW_S3)),
+    ):
+        table(f"The same, with {title}", LOAD, map(load, others))
+    busy = rows[RATES.index(800)]
+    table(
+        f"Ceilings, by what a request takes at {busy.rate:,}/s",
+        "ceiling | limit | a request takes | requests/s",
+        (
+            (name, f"{limit:,.0f}", f"{each:.2f}", f"{rate:,.0f}")
+            for name, limit, each, rate in ceilings(busy)
+        ),
+    )
+    return rows
+
+
+BATCHES = (
+    "texts/s | counters × window | combiners × window | shards | stale p50 s | stale p99 s "
+    "| ADDs a text | ADDs/s | publishes/s | conflicts each | counters busy | throttled "
+    "| the table's quota ends it at | USD a million | exact"
+)
+
+
+def batches(flow: Flow) -> Sequence[object]:
+    plan, publishes = flow.plan, flow.puts - flow.conflicts
+    two_levels = plan.combiners > 0
+    return (
+        f"{plan.rate:,}",
+        f"{plan.counters} × {plan.window} s",
+        f"{plan.combiners} × {plan.combine_window} s" if two_levels else "none",
+        plan.shards,
+        f"{flow.staleness_p50:.1f}",
+        f"{flow.staleness_p99:.1f}",
+        f"{flow.upserts:.2f}",
+        f"{flow.upserts * plan.rate:,.0f}",
+        f"{publishes * plan.rate:.1f}",
+        f"{flow.conflicts / publishes:.2f}",
+        f"{flow.counters_busy:.0%}",
+        f"{flow.throttled:.2f}",
+        "–" if two_levels else f"{DEFAULT_LIMITS.table_writes / flow.upserts:,.0f}",
+        f"{sum(flow.cost.values()):.2f}",
+        yes(flow.exact),
+    )
+
+
+def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
+    """Of designs, each with its rate and its USD per million texts, by service."""
+    services = list(designs[0][2])
+    table(
+        "Cost of a million texts of ten words in USD, words a day, and cost of a month",
+        " | ".join(["design", *services, "together", "S3", "DynamoDB", "words a day", "a month"]),
+        (
+            (
+                name,
+                *(f"{cost[service]:.2f}" for service in services),
+                f"{sum(cost.values()):.2f}",
+                f"{cost['S3'] / sum(cost.values()):.0%}",
+                f"{cost['DynamoDB'] / sum(cost.values()):.0%}",
+                f"{rate * workload.WORDS_PER_TEXT * 86_400 / 1e6:,.1f} million",
+                f"{monthly(rate, sum(cost.values())):,.0f}",
+            )
+            for name, rate, cost in designs
+        ),
+    )
+    shard = prices.KINESIS_SHARD_HOUR * prices.HOURS_PER_MONTH
+    print(f"\nA shard that stands idle costs {shard:.2f} USD a month.")
+
+
+def main() -> None:
+    rows = show_today()
+    found = flows()
+    table("Batched ingestion", BATCHES, map(batches, found))
+    today = [(f"today, {row.rate:,}/s", row.rate, row.cost) for row in rows]
+    later = [(f"batched, {flow.plan.rate:,}/s", flow.plan.rate, flow.cost) for flow in found]
+    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + later)
+
+
+if __name__ == "__main__":
+    main()

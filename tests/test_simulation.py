@@ -1,0 +1,108 @@
+"""The simulation behind docs/scale.md: what must hold for its figures to mean anything."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import hcl2
+import pytest
+
+from bench import batched, simulation, synchronous
+from bench.batched import Plan
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
+from bench.virtual import Clock
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_run_is_the_same_every_time() -> None:
+    first = synchronous.run(rate=50, seconds=2)
+    assert synchronous.run(rate=50, seconds=2) == first
+    assert synchronous.run(rate=50, seconds=2, seed=2) != first
+    plan = Plan(rate=100, counters=2, window=2)
+    assert batched.run(plan) == batched.run(plan)
+
+
+def test_a_request_alone_takes_the_chain_of_its_calls() -> None:
+    timing = replace(DEFAULT_TIMING, spread=0.0)
+    row = synchronous.run(rate=0.02, seconds=600, timing=timing)
+    chain = 10 * timing.cpu_wait + timing.update + timing.cpu_wait + timing.put
+    # The first requests of an instance read beside their upserts, which takes CPU time alone.
+    assert [row.p50, row.p99] == pytest.approx([chain, chain + timing.cpu_wait])
+    assert (row.conflicts, row.publishes, row.skipped) == (0, 1, 0)
+    assert row.upserts == 10
+    assert row.gets < 0.3
+    assert row.exact
+
+
+def test_requests_that_meet_end_with_the_right_report() -> None:
+    row = synchronous.run(rate=200, seconds=2)
+    assert row.conflicts > 1
+    assert row.skipped > 0.5
+    assert row.exact
+    assert row.unavailable == row.refused == 0
+
+
+def test_the_item_limit_caps_what_is_answered() -> None:
+    limits = replace(DEFAULT_LIMITS, item_writes=50)
+    under = synchronous.run(rate=40, seconds=4, limits=limits)
+    over = synchronous.run(rate=100, seconds=4, limits=limits)
+    assert under.unavailable == 0
+    assert over.answered < 55
+    assert over.throttled > 0.5
+    assert over.unavailable > 0.1
+    lifted = replace(limits, item_writes=math.inf)
+    assert synchronous.run(rate=100, seconds=4, limits=lifted).throttled == 0
+
+
+def test_lambda_refuses_what_it_has_no_instance_for() -> None:
+    row = synchronous.run(rate=40, seconds=3, limits=replace(DEFAULT_LIMITS, concurrency=2))
+    assert row.at_once == 2
+    assert row.refused > 0.3
+    assert row.exact
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(rate=200, counters=4, window=4),
+        Plan(rate=1_000, counters=4, window=4, combiners=3, combine_window=1),
+    ],
+    ids=["one level", "two levels"],
+)
+def test_batches_count_every_text_once(plan: Plan) -> None:
+    flow = batched.run(plan)
+    assert flow.exact
+    assert flow.upserts < 10
+    assert plan.window / 2 < flow.staleness_p50 < flow.staleness_p99 < 4 * plan.window
+
+
+def test_the_clock_reports_what_goes_wrong() -> None:
+    def fail() -> None:
+        clock.sleep(1)
+        raise ZeroDivisionError
+
+    clock = Clock()
+    clock.start(fail)
+    with pytest.raises(ZeroDivisionError):
+        clock.run()
+    assert clock.now == 1
+
+    clock = Clock()
+    clock.start(lambda: clock.wait_for(lambda resume: None))
+    with pytest.raises(AssertionError, match="a task waits"):
+        clock.run()
+
+
+def test_it_assumes_what_is_deployed() -> None:
+    with (ROOT / "variables.tf").open() as opened:
+        variables = {
+            name.strip('"'): body
+            for block in hcl2.load(opened)["variable"]
+            for name, body in block.items()
+        }
+    assert variables["throttle_rate_per_second"]["default"] == simulation.THROTTLE
+    assert variables["scan_up_to_words"]["default"] == synchronous.SCAN_UP_TO_WORDS
+    with (ROOT / "main.tf").open() as opened:
+        modules = [block for block in hcl2.load(opened)["module"] if '"function"' in block]
+    assert modules[0]['"function"']["memory_mb"] == DEFAULT_TIMING.memory_mb
