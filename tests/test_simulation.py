@@ -102,6 +102,7 @@ def test_it_assumes_what_is_deployed() -> None:
             for name, body in block.items()
         }
     assert variables["throttle_rate_per_second"]["default"] == simulation.THROTTLE
+    assert variables["max_writes_per_second"]["default"] == simulation.NEW_TABLE.table_writes
     assert variables["scan_up_to_words"]["default"] == synchronous.SCAN_UP_TO_WORDS
     with (ROOT / "main.tf").open() as opened:
         modules = [block for block in hcl2.load(opened)["module"] if '"function"' in block]
