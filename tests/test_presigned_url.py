@@ -7,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from wordtally import handler, reports, words
-from wordtally.ranking import Published, Report, Work
+from wordtally.ranking import Published, Report
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 from local import aws
 

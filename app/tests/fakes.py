@@ -21,7 +21,7 @@ class ClientError(Exception):
     ) -> None:
         super().__init__(f"An error occurred ({code}) when calling the {operation} operation")
         self.operation_name = operation
-        self.response = {
+        self.response: dict[str, Any] = {
             "Error": {"Code": code},
             "ResponseMetadata": {"HTTPStatusCode": status},
         } | ({"CancellationReasons": reasons} if reasons else {})
