@@ -11,6 +11,7 @@ module "storage" {
   source = "./modules/storage"
 
   words_table_name    = "${var.name}-words"
+  markers_table_name  = "${var.name}-idempotency-keys"
   reports_bucket_name = "${var.name}-reports-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
   enable_versioning   = var.enable_s3_versioning
 
@@ -35,15 +36,21 @@ module "function" {
 
   environment = {
     WORDS_TABLE                  = module.storage.words_table_name
+    MARKERS_TABLE                = module.storage.markers_table_name
     REPORTS_BUCKET               = module.storage.reports_bucket_name
     PRESIGNED_URL_EXPIRY_SECONDS = tostring(var.presigned_url_expiry)
     SCAN_UP_TO_WORDS             = tostring(var.scan_up_to_words)
+    IDEMPOTENCY_HOURS            = tostring(var.idempotency_hours)
   }
 
   permissions = {
     CountWords = {
-      actions   = ["dynamodb:UpdateItem", "dynamodb:Scan"]
+      actions   = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem", "dynamodb:Scan"]
       resources = [module.storage.words_table_arn]
+    }
+    CountOnce = {
+      actions   = ["dynamodb:PutItem"]
+      resources = [module.storage.markers_table_arn]
     }
     PublishReport = {
       actions   = ["s3:GetObject", "s3:PutObject"]

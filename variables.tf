@@ -192,6 +192,18 @@ variable "domain_zone_id" {
   nullable    = false
 }
 
+variable "idempotency_hours" {
+  description = "Hours for which a text sent again under its Idempotency-Key is not counted again."
+  type        = number
+  default     = 24
+  nullable    = false
+
+  validation {
+    condition     = var.idempotency_hours >= 1 && var.idempotency_hours <= 8760 && floor(var.idempotency_hours) == var.idempotency_hours
+    error_message = "idempotency_hours must be a whole number from 1 to 8,760 (a year)."
+  }
+}
+
 variable "scan_up_to_words" {
   description = "A request rebuilds the report from the whole table while the last scan found at most this many words. 0 scans only when there is no report."
   type        = number

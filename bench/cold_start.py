@@ -12,7 +12,7 @@ _PRINT = "\nimport sys; print(time.process_time(), len(sys.modules))"
 _READY = """
 from wordtally import handler
 from wordtally.settings import Settings
-application = handler.application(Settings("eu-west-3", "words", "reports", 600, 1000))
+application = handler.application(Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24))
 """
 STARTS = {
     "an empty process": "pass",

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from wordtally import handler, ranking, words
+from wordtally.work import Work
 
 from bench import designs
 from bench.designs import Endpoint
@@ -33,14 +34,14 @@ class Row:
 def run(endpoint: Endpoint, clients: int) -> Row:
     endpoint.reset(1_000, DELAY_MS)
     instances = [handler.application(designs.SETTINGS) for _ in range(clients)]
-    works: list[ranking.Work] = []
+    works: list[Work] = []
     took: list[float] = []
     start = threading.Barrier(clients)
 
     def client(number: int) -> None:
         start.wait()
         for turn in range(REQUESTS // clients):
-            work = ranking.Work()
+            work = Work()
             began = time.perf_counter()
             counted = words.count(HOT[(number + turn) % len(HOT)])
             instances[number].ranking.tally(counted, work)
@@ -69,7 +70,7 @@ def _is_exact() -> bool:
     application = handler.application(designs.SETTINGS)
     totals = {
         word: times
-        for page in application.ranking._counts.scan(0, ranking.Work())
+        for page in application.ranking._counts.scan(0, Work())
         for word, times in page.items()
     }
     report = application.reports.read().report

@@ -4,18 +4,20 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wordtally import counts, handler, http, ranking, words
+from wordtally.once import Marker
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 from local import aws
 
 Tally = Callable[[str], None]
 """A warm function instance that counts a text; raises unless the answer is 200."""
 
-SETTINGS = Settings(aws.REGION, "words", "reports", 600, 1000)
+SETTINGS = Settings(aws.REGION, "words", "reports", 600, 1000, "markers", 24)
 
 
 def product(settings: Settings = SETTINGS) -> Tally:
@@ -24,34 +26,36 @@ def product(settings: Settings = SETTINGS) -> Tally:
 
 def scan_per_request() -> Tally:
     """This product's upserts and clients, but every request reads the whole table."""
-    return product(Settings(aws.REGION, "words", "reports", 600, ranking.ALWAYS))
+    return product(replace(SETTINGS, scan_up_to_words=ranking.ALWAYS))
 
 
 def scan_per_request_one_after_the_other() -> Tally:
     """The same with sequential upserts, and a new client for each: public implementations do so."""
     application = handler.application(SETTINGS)
     instance = ranking.Ranking(OneAfterTheOther(), application.reports, ranking.ALWAYS)
-    return serving(handler.Application(instance, application.reports))
+    return serving(replace(application, ranking=instance))
 
 
 class OneAfterTheOther:
     """Implements ranking.Counts."""
 
-    def add(self, words: Mapping[str, int], work: ranking.Work) -> dict[str, int]:
+    def add(
+        self, words: Mapping[str, int], work: Work, _marker: Marker | None = None
+    ) -> dict[str, int]:
         totals: dict[str, int] = {}
         for word, times in words.items():
             totals |= counts.connect(SETTINGS).add({word: times}, work)
         return totals
 
-    def scan(self, expected: int | None, work: ranking.Work) -> Any:
+    def scan(self, expected: int | None, work: Work) -> Any:
         return counts.connect(SETTINGS).scan(expected, work)
 
 
 def serving(application: handler.Application) -> Tally:
     """All of a request but the deadline, which a scan of a large table would miss."""
 
-    def count(text: str, _summary: dict[str, Any]) -> str:
-        published = application.ranking.tally(words.count(text), ranking.Work())
+    def count(text: str, _key: str | None, _summary: dict[str, Any]) -> str:
+        published = application.ranking.tally(words.count(text), Work())
         return application.reports.url(published)
 
     def tally(text: str) -> None:

@@ -9,12 +9,13 @@ _RECONCILE = """
 import json, resource, sys, time
 from unittest import mock
 from wordtally import counts, handler, ranking
+from wordtally.work import Work
 from bench import designs
 with mock.patch.object(counts, "SEGMENTS", int(sys.argv[1])):
     application = handler.application(designs.SETTINGS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began, began_cpu = time.perf_counter(), time.process_time()
-    work = ranking.Work()
+    work = Work()
     application.ranking.reconcile(work)
     print(json.dumps([
         work.scanned_pages, time.perf_counter() - began, time.process_time() - began_cpu,

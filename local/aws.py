@@ -76,22 +76,33 @@ def running(module: str = "local.aws") -> Iterator[str]:
         process.stdout.close()
 
 
-def create_storage(url: str, table: str, bucket: str) -> None:
+def create_storage(url: str, table: str, bucket: str, markers: str) -> None:
     """What modules/storage creates, as far as the function sees it."""
-    client("dynamodb", url).create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "word", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "word", "AttributeType": "S"}],
-    )
+    for name, keys in [
+        (table, {"word": ("HASH", "S")}),
+        (markers, {"key": ("HASH", "S"), "chunk": ("RANGE", "N")}),
+    ]:
+        client("dynamodb", url).create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": attribute, "KeyType": role}
+                for attribute, (role, _) in keys.items()
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": attribute, "AttributeType": kind}
+                for attribute, (_, kind) in keys.items()
+            ],
+        )
     client("s3", url).create_bucket(
         Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
 
 
-def delete_storage(url: str, table: str, bucket: str) -> None:
+def delete_storage(url: str, table: str, bucket: str, markers: str) -> None:
     """Undo create_storage."""
-    client("dynamodb", url).delete_table(TableName=table)
+    for name in (table, markers):
+        client("dynamodb", url).delete_table(TableName=name)
     s3 = client("s3", url)
     versions = s3.list_object_versions(Bucket=bucket)
     for stored in versions.get("Versions", []) + versions.get("DeleteMarkers", []):

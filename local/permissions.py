@@ -34,15 +34,16 @@ def enforcing(application: aws.Wsgi) -> aws.Wsgi:
         if access_key_id in (None, aws.ACCESS_KEY_ID):
             return application(environ, start_response)
         role = _assumed_role(access_key_id)
-        call = _call_of(environ)
-        if not role or not call or not allowed(role.role_arn, *call):
+        needed = _needed_for(environ)
+        if not role or not needed or not all(allowed(role.role_arn, *each) for each in needed):
             return _refuse(environ, start_response)
-        if call[0] != "s3:GetObject":
+        (action, resource), *_ = needed
+        if action != "s3:GetObject":
             return application(environ, start_response)
         # As S3: who may not list the bucket is not told that an object is missing.
         answered: list[Any] = []
         body = application(environ, lambda *answer: answered.append(answer))
-        bucket = call[1].split("/")[0]  # of arn:aws:s3:::bucket/key
+        bucket = resource.split("/")[0]  # of arn:aws:s3:::bucket/key
         if answered[0][0].startswith("404") and not allowed(role.role_arn, "s3:ListBucket", bucket):
             return _refuse(environ, start_response)
         start_response(*answered[0])
@@ -113,23 +114,37 @@ def _access_key_id(environ: dict[str, Any]) -> str | None:
     return signed[1] if signed else None
 
 
-def _call_of(environ: dict[str, Any]) -> tuple[str, str] | None:
-    """IAM action and ARN of a call to DynamoDB or S3; None for any other call."""
+def _needed_for(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    """IAM actions and ARNs of a call to DynamoDB or S3; none for any other call."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target.startswith("DynamoDB_20120810."):
         stream = environ["wsgi.input"]
         body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        table = json.loads(body)["TableName"]
-        arn = f"arn:aws:dynamodb:{aws.REGION}:{ACCOUNT}:table/{table}"
-        return f"dynamodb:{target.split('.')[1]}", arn
+        return _needed_for_dynamodb(target.split(".")[1], json.loads(body))
     path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"])
     if path and not target:
         action = _S3_ACTIONS.get(environ["REQUEST_METHOD"])
         if action == "s3:GetObject" and "versionId=" in environ.get("QUERY_STRING", ""):
             action = "s3:GetObjectVersion"
-        return (action, f"arn:aws:s3:::{path[1]}/{path[2]}") if action else None
-    return None
+        return [(action, f"arn:aws:s3:::{path[1]}/{path[2]}")] if action else []
+    return []
+
+
+def _needed_for_dynamodb(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
+    """A transaction needs what its actions would need alone."""
+    if operation == "TransactWriteItems":
+        tables = [
+            (f"{kind}Item", action["TableName"])
+            for entry in request["TransactItems"]
+            for kind, action in entry.items()
+        ]
+    elif operation == "BatchGetItem":
+        tables = [(operation, table) for table in request["RequestItems"]]
+    else:
+        tables = [(operation, request["TableName"])]
+    prefix = f"arn:aws:dynamodb:{aws.REGION}:{ACCOUNT}:table/"
+    return [(f"dynamodb:{action}", prefix + table) for action, table in dict.fromkeys(tables)]
 
 
 def _refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

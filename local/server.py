@@ -20,6 +20,7 @@ from local.instances import Handler, InProcessFunction
 
 TABLE = "wordtally-words"
 BUCKET = "wordtally-reports"
+MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
 """Requests served at once; more wait."""
@@ -50,7 +51,7 @@ def serving(api_key: str = "") -> Iterator[str]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.environment(cloud))
-        aws.create_storage(cloud, TABLE, BUCKET)
+        aws.create_storage(cloud, TABLE, BUCKET, MARKERS)
         gateway.routes = {"POST /": route(api_key)}
         threading.Thread(target=server.serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.bind_addr[1]}/"
@@ -92,6 +93,8 @@ def route(api_key: str) -> Route:
             "REPORTS_BUCKET": BUCKET,
             "PRESIGNED_URL_EXPIRY_SECONDS": "600",
             "SCAN_UP_TO_WORDS": "1000",
+            "MARKERS_TABLE": MARKERS,
+            "IDEMPOTENCY_HOURS": "24",
         }
     )
 

@@ -30,6 +30,8 @@ def modules_of_one_request() -> set[str]:
         "REPORTS_BUCKET": "reports",
         "PRESIGNED_URL_EXPIRY_SECONDS": "600",
         "SCAN_UP_TO_WORDS": "1000",
+        "MARKERS_TABLE": "markers",
+        "IDEMPOTENCY_HOURS": "24",
         "PATH": os.environ["PATH"],
     }
     run = subprocess.run(

@@ -5,15 +5,16 @@ import unittest
 from collections.abc import Iterator
 
 import pytest
-from contract import CountsContract, ReportsContract
+from contract import CountsContract, LedgerContract, ReportsContract
 from wordtally import counts, reports
-from wordtally.ranking import Work
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 from local import aws
 
 TABLE, BUCKET = "contract-words", "reports"
-SETTINGS = Settings(aws.REGION, TABLE, BUCKET, 600, 1000)
+MARKERS = "contract-markers"
+SETTINGS = Settings(aws.REGION, TABLE, BUCKET, 600, 1000, MARKERS, 24)
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +22,9 @@ def _storage(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An empty table and an empty bucket."""
     for name, value in aws.environment(cloud).items():
         monkeypatch.setenv(name, value)
-    aws.create_storage(cloud, TABLE, BUCKET)
+    aws.create_storage(cloud, TABLE, BUCKET, MARKERS)
     yield
-    aws.delete_storage(cloud, TABLE, BUCKET)
+    aws.delete_storage(cloud, TABLE, BUCKET, MARKERS)
 
 
 class MotoCounts(CountsContract, unittest.TestCase):
@@ -48,6 +49,11 @@ class MotoCounts(CountsContract, unittest.TestCase):
         )
         self.assertEqual(ours["Items"], plain["Items"])
         self.assertEqual(ours["Count"], plain["Count"])
+
+
+class MotoLedger(LedgerContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.counts = counts.connect(SETTINGS)
 
 
 class MotoReports(ReportsContract, unittest.TestCase):

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,9 @@ class Deployment:
         return deployed.product(self.cloud, self.name)
 
 
-def post(uri: str, text: str, key: str = KEY) -> requests.Response:
-    return requests.post(uri, json={"parameter": text}, headers={"x-api-key": key}, timeout=60)
+def post(uri: str, text: str, key: str = KEY, **headers: str) -> requests.Response:
+    headers["x-api-key"] = key
+    return requests.post(uri, json={"parameter": text}, headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,29 @@ class TestBoth:
         assert secret not in str(lines)
         assert KEY not in str(lines)
 
+    def test_under_an_idempotency_key_a_text_is_counted_once(
+        self, deployment: Deployment, serve: Serve
+    ) -> None:
+        word = f"00{uuid.uuid4().hex}"
+        key = {"idempotency-key": word}
+        with deployment.product() as product:
+            uri = serve(product.gateway())
+            with ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda _: post(uri, word, **key), range(4)))
+            assert {answer.status_code for answer in answers} == {200}
+            reused = post(uri, f"{word} and more", **key)
+            assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+        dynamodb = deployment.client("dynamodb")
+        table = deployment.terraform.outputs()["words_table"]
+        stored = dynamodb.get_item(TableName=table, Key={"word": {"S": word}})["Item"]
+        assert stored["times"]["N"] == "1"
+
+    def test_markers_expire(self, deployment: Deployment) -> None:
+        ttl = deployment.client("dynamodb").describe_time_to_live(
+            TableName=f"{deployment.name}-idempotency-keys"
+        )["TimeToLiveDescription"]
+        assert ttl == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+
     def test_each_permission_is_needed(self, deployment: Deployment, serve: Serve) -> None:
         """Each action of the role's policy but those for logs and traces, which moto does not
         receive, is taken away in turn; the product fails each time."""
@@ -150,8 +175,8 @@ class TestBoth:
         def works(product_uri: str) -> bool:
             """A whole life: the first report, the next one, the URL of both kinds."""
             s3.delete_object(Bucket=bucket, Key="top.json")
-            for text in ["first", "second"]:
-                answer = post(product_uri, text)
+            for headers in [{}, {}, {"idempotency-key": uuid.uuid4().hex}]:
+                answer = post(product_uri, "a text", **headers)
                 if answer.status_code != 200:
                     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
                     return False
@@ -178,7 +203,14 @@ class TestBoth:
                     taken.add(action)
             iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
             assert works(uri)
-        assert {"dynamodb:UpdateItem", "dynamodb:Scan", "s3:PutObject", "s3:ListBucket"} <= taken
+        assert {
+            "dynamodb:UpdateItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Scan",
+            "s3:PutObject",
+            "s3:ListBucket",
+        } <= taken
 
     def test_outputs_say_what_an_operator_needs(self, deployment: Deployment) -> None:
         outputs = deployment.terraform.outputs()

@@ -204,6 +204,20 @@ class TestProduct:
             answer = requests.post(product, data=body, headers=headers, timeout=10)
             assert (answer.status_code, answer.json()["code"]) == (status, code)
 
+    def test_under_an_idempotency_key_a_text_is_counted_once(self, product: str) -> None:
+        text = {"parameter": "keyed " * 100}
+        key = {"Idempotency-Key": "tests/test_local.py"}
+
+        def send(_: int) -> requests.Response:
+            return requests.post(product, json=text, headers=key, timeout=30)
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(send, range(16)))
+        assert {answer.status_code for answer in answers} == {200}
+        for answer in answers:
+            report = requests.get(answer.json()["url"], timeout=10).json()["top10words"]
+            assert {"word": "keyed", "times": 100} in report
+
     def test_clients_at_the_same_time_get_an_exact_report(self, product: str) -> None:
         """8 clients with 15 requests each, on words of their own; the top ten is all of theirs."""
         words = [f"shared{number}" for number in range(12)]

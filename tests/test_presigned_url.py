@@ -7,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from wordtally import handler, reports, words
-from wordtally.ranking import Published, Report, Work
+from wordtally.ranking import Published, Report
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 from local import aws
 
@@ -17,7 +18,7 @@ REPORT = Report((("naïve", 2),), 1)
 
 
 def settings(region: str = aws.REGION, expiry: int = 600) -> Settings:
-    return Settings(region, "words", BUCKET, expiry, 0)
+    return Settings(region, "words", BUCKET, expiry, 0, "markers", 24)
 
 
 @pytest.mark.parametrize("region", ["eu-west-3", "us-east-1"])
@@ -40,9 +41,9 @@ def test_on_aws_it_is_sigv4_on_the_regional_virtual_host(
 def s3(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in aws.environment(cloud).items():
         monkeypatch.setenv(name, value)
-    aws.create_storage(cloud, "words", BUCKET)
+    aws.create_storage(cloud, "words", BUCKET, "markers")
     yield aws.client("s3", cloud)
-    aws.delete_storage(cloud, "words", BUCKET)
+    aws.delete_storage(cloud, "words", BUCKET, "markers")
 
 
 def test_it_opens(s3: Any) -> None:

@@ -100,7 +100,7 @@ class TestUrl:
 
 
 class TestRole:
-    def test_it_names_one_table_one_object_its_bucket_and_its_log(
+    def test_it_names_two_tables_one_object_its_bucket_and_its_log(
         self, guarded: Deployment
     ) -> None:
         iam, outputs = guarded.client("iam"), guarded.terraform.outputs()
@@ -110,6 +110,7 @@ class TestRole:
         expected = {
             guarded.name: {
                 f"arn:aws:dynamodb:{here}:table/{outputs['words_table']}",
+                f"arn:aws:dynamodb:{here}:table/{guarded.name}-idempotency-keys",
                 bucket,
                 f"{bucket}/top.json",
                 f"{log}{guarded.name}:*",

@@ -55,6 +55,7 @@ BAD_VALUES: list[dict[str, tuple[object, str]]] = [
         "monthly_cost_budget_usd": ("lots", "an amount above zero"),
         "name": ("Word_Tally", "lower-case letters, digits or hyphens"),
         "scan_up_to_words": (-1, "0 or more"),
+        "idempotency_hours": (0.5, "from 1 to 8,760"),
         "throttle_rate_per_second": (0, "throttle_rate_per_second must be at least 1"),
         "throttle_burst": (0, "throttle_burst must be a whole number"),
         "max_writes_per_second": (0, "max_writes_per_second must be a whole number"),

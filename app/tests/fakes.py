@@ -9,17 +9,22 @@ import threading
 from collections import defaultdict
 from typing import Any
 
+from wordtally.counts import DynamoDBCounts
+from wordtally.ledger import DynamoDBLedger
+
 
 class ClientError(Exception):
     """Shaped like botocore's."""
 
-    def __init__(self, operation: str, code: str, status: int = 400) -> None:
+    def __init__(
+        self, operation: str, code: str, status: int = 400, reasons: list[Any] | None = None
+    ) -> None:
         super().__init__(f"An error occurred ({code}) when calling the {operation} operation")
         self.operation_name = operation
-        self.response = {
+        self.response: dict[str, Any] = {
             "Error": {"Code": code},
             "ResponseMetadata": {"HTTPStatusCode": status},
-        }
+        } | ({"CancellationReasons": reasons} if reasons else {})
 
 
 class HTTPClientError(Exception):
@@ -49,14 +54,22 @@ class FakeClient:
                 raise fault
 
 
+def cancelled(*codes: str) -> ClientError:
+    """A transaction called off; a code per action."""
+    reasons = [{"Code": code} for code in codes]
+    return ClientError("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
+
+
 class FakeDynamoDB(FakeClient):
-    """One table with the partition key `word`; scans in pages of `page_size` items."""
+    """A table of words, scanned in pages of `page_size` items, and a table of markers."""
 
     page_size = 3
+    batch_size = 100
 
     def __init__(self) -> None:
         super().__init__()
         self.items: dict[str, int] = {}
+        self.markers: dict[tuple[str, int], dict[str, Any]] = {}
 
     def update_item(
         self,
@@ -74,6 +87,46 @@ class FakeDynamoDB(FakeClient):
                 raise ClientError("UpdateItem", "ValidationException")
             self.items[word] = self.items.get(word, 0) + int(ExpressionAttributeValues[":n"]["N"])
             return {"Attributes": {"times": {"N": str(self.items[word])}}}
+
+    def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
+        with self.lock:
+            self.called("TransactWriteItems")
+            if len(TransactItems) > 100:
+                raise ClientError("TransactWriteItems", "ValidationException")
+            put, *updates = (action for entry in TransactItems for action in entry.values())
+            marker = put["Item"]
+            where = marker["key"]["S"], int(marker["chunk"]["N"])
+            now = int(put["ExpressionAttributeValues"][":now"]["N"])
+            there = self.markers.get(where)
+            if there and int(there["expires_at"]["N"]) >= now:
+                error = cancelled("ConditionalCheckFailed", *["None"] * len(updates))
+                error.response["CancellationReasons"][0]["Item"] = there
+                raise error
+            self.markers[where] = marker
+            for update in updates:
+                word = update["Key"]["word"]["S"]
+                added = int(update["ExpressionAttributeValues"][":n"]["N"])
+                self.items[word] = self.items.get(word, 0) + added
+            return {}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            self.called("BatchGetItem")
+            ((table, request),) = RequestItems.items()
+            words = [key["word"]["S"] for key in request["Keys"]]
+            if len(words) > 100:
+                raise ClientError("BatchGetItem", "ValidationException")
+            now, later = words[: self.batch_size], words[self.batch_size :]
+            found = [
+                {"word": {"S": word}, "times": {"N": str(self.items[word])}}
+                for word in now
+                if word in self.items
+            ]
+            unprocessed = {"Keys": [{"word": {"S": word}} for word in later]}
+            return {
+                "Responses": {table: found},
+                "UnprocessedKeys": {table: unprocessed} if later else {},
+            }
 
     def scan(
         self,
@@ -151,3 +204,9 @@ class FakeS3(FakeClient):
     ) -> str:
         version = f"&versionId={Params['VersionId']}" if "VersionId" in Params else ""
         return f"https://{Params['Bucket']}.s3/{Params['Key']}?expires={ExpiresIn}{version}"
+
+
+def counts_over(table: FakeDynamoDB) -> DynamoDBCounts:
+    """The adapter over a fake; what it would wait for is over at once."""
+    ledger = DynamoDBLedger(table, "words", "markers", pause=lambda attempt: None)
+    return DynamoDBCounts(table, "words", ledger)

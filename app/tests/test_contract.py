@@ -2,15 +2,19 @@
 
 import unittest
 
-from contract import CountsContract, ReportsContract
-from fakes import FakeDynamoDB, FakeS3
-from wordtally.counts import DynamoDBCounts
+from contract import CountsContract, LedgerContract, ReportsContract
+from fakes import FakeDynamoDB, FakeS3, counts_over
 from wordtally.reports import S3Reports
 
 
 class FakeCounts(CountsContract, unittest.TestCase):
     def setUp(self) -> None:
-        self.counts = DynamoDBCounts(FakeDynamoDB(), "words")
+        self.counts = counts_over(FakeDynamoDB())
+
+
+class FakeLedger(LedgerContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.counts = counts_over(FakeDynamoDB())
 
 
 class FakeReports(ReportsContract, unittest.TestCase):

@@ -5,17 +5,17 @@ import time
 import unittest
 from typing import Any
 
-from fakes import ClientError, EndpointConnectionError, FakeDynamoDB, ReadTimeoutError
+from fakes import ClientError, EndpointConnectionError, FakeDynamoDB, ReadTimeoutError, counts_over
 from wordtally import aws
-from wordtally.counts import PAGE_WORDS, SEGMENTS, WORKERS, DynamoDBCounts
+from wordtally.counts import PAGE_WORDS, SEGMENTS, WORKERS
 from wordtally.errors import Unavailable
-from wordtally.ranking import Work
+from wordtally.work import Work
 
 
 class Add(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
-        self.counts = DynamoDBCounts(self.table, "words")
+        self.counts = counts_over(self.table)
 
     def test_one_upsert_per_distinct_word(self) -> None:
         work = Work()
@@ -36,7 +36,7 @@ class Add(unittest.TestCase):
                 return super().update_item(**arguments)
 
         words = {f"w{number}": 1 for number in range(WORKERS)}
-        self.assertEqual(DynamoDBCounts(Meeting(), "words").add(words, Work()), words)
+        self.assertEqual(counts_over(Meeting()).add(words, Work()), words)
 
     def test_a_failure_calls_off_the_rest_and_leaves_nothing_under_way(self) -> None:
         under_way = 0
@@ -56,7 +56,7 @@ class Add(unittest.TestCase):
         table.faults["UpdateItem"] = [ClientError("UpdateItem", "ThrottlingException")]
         work = Work()
         with self.assertRaises(Unavailable):
-            DynamoDBCounts(table, "words").add({f"w{number}": 1 for number in range(1000)}, work)
+            counts_over(table).add({f"w{number}": 1 for number in range(1000)}, work)
         self.assertEqual(under_way, 0)
         self.assertLess(len(table.calls), 500)
         self.assertEqual(work.upserts, len(table.items), "the log says how far it got")
@@ -72,7 +72,7 @@ class Add(unittest.TestCase):
 
         table, work = Slow(), Work()
         with self.assertRaisesRegex(Unavailable, "out of time"):
-            DynamoDBCounts(table, "words").add({f"w{number}": 1 for number in range(1000)}, work)
+            counts_over(table).add({f"w{number}": 1 for number in range(1000)}, work)
         self.assertLessEqual(len(table.calls), late + WORKERS)
         self.assertEqual(work.upserts, len(table.items))
 
@@ -81,7 +81,7 @@ class Scan(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
         self.table.items = {"x" * length: 1 for length in range(1, 30)}
-        self.counts = DynamoDBCounts(self.table, "words")
+        self.counts = counts_over(self.table)
 
     def test_a_small_table_is_one_segment_and_one_that_may_be_large_is_several(self) -> None:
         self.table.page_size = 100
@@ -98,7 +98,7 @@ class Scan(unittest.TestCase):
                 together.wait(timeout=10)
                 return super().scan(**arguments)
 
-        self.assertEqual(len(list(DynamoDBCounts(Meeting(), "words").scan(None, Work()))), SEGMENTS)
+        self.assertEqual(len(list(counts_over(Meeting()).scan(None, Work()))), SEGMENTS)
 
     def test_no_page_is_asked_for_after_the_deadline(self) -> None:
         work = Work()
@@ -119,7 +119,7 @@ class Scan(unittest.TestCase):
 class Errors(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
-        self.counts = DynamoDBCounts(self.table, "words")
+        self.counts = counts_over(self.table)
 
     def test_throttling_and_outages_are_unavailable(self) -> None:
         for error in [

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
+from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
 from test_http import parameter, post
 from wordtally import handler
-from wordtally.counts import DynamoDBCounts
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY, S3Reports
@@ -31,8 +30,8 @@ CONTEXT = context()
 
 def application(table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> handler.Application:
     published = S3Reports(bucket, "reports", 600)
-    ranking = Ranking(DynamoDBCounts(table, "words"), published, scan_up_to_words)
-    return handler.Application(ranking, published)
+    ranking = Ranking(counts_over(table), published, scan_up_to_words)
+    return handler.Application(ranking, published, 24)
 
 
 class Request(unittest.TestCase):
@@ -146,8 +145,28 @@ class Request(unittest.TestCase):
             left = ends + handler.aws.SLOWEST_CALL_SECONDS - time.monotonic()
             self.assertAlmostEqual(left, within, delta=0.5)
 
+    def test_under_a_key_a_text_is_counted_once(self) -> None:
+        keyed = {"headers": {"idempotency-key": "1"}}
+        for _ in range(3):
+            status, answer = self.send("a b b", **keyed)
+            self.assertEqual((status, list(answer)), (200, ["url"]))
+        self.assertEqual(self.report(), [("b", 2), ("a", 1)])
+
+    def test_the_same_key_with_another_text_is_422_and_changes_nothing(self) -> None:
+        keyed = {"headers": {"idempotency-key": "1"}}
+        self.send("a b b", **keyed)
+        status, answer = self.send("a b b b", **keyed)
+        self.assertEqual((status, answer["code"]), (422, "idempotency_key_reused"))
+        self.assertEqual(self.table.items, {"a": 1, "b": 2})
+
+    def test_a_key_lasts_as_long_as_the_settings_say(self) -> None:
+        with mock.patch.object(handler.time, "time", return_value=1_000.5):
+            marker = self.application.marker("key", "text")
+        self.assertEqual(marker.expires_at, 1_000 + 24 * 3600)
+
     def test_neither_text_nor_headers_are_ever_logged(self) -> None:
-        secrets = {"headers": {"x-api-key": "hush-key"}, "rawQueryString": "q=hush-query"}
+        headers = {"x-api-key": "hush-key", "idempotency-key": "hush-hush"}
+        secrets = {"headers": headers, "rawQueryString": "q=hush-query"}
         for fault in [None, ClientError("UpdateItem", "Nope"), ValueError("hush-word")]:
             for body in [parameter("hush-word"), "{hush-body", '{"parameter": ["hush-list"]}']:
                 self.table.faults["UpdateItem"] = [fault]

@@ -24,14 +24,16 @@ def parameter(value: object) -> str:
 class Answers(unittest.TestCase):
     def setUp(self) -> None:
         self.texts: list[str] = []
+        self.keys: list[str | None] = []
 
-    def respond(self, body: str | bytes | None) -> tuple[int, dict[str, Any]]:
-        def tally(text: str, summary: dict[str, Any]) -> str:
+    def respond(self, body: str | bytes | None, **headers: str) -> tuple[int, dict[str, Any]]:
+        def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
             self.texts.append(text)
+            self.keys.append(key)
             return URL
 
         with self.assertLogs("wordtally"):
-            answer = http.respond(post(body), "request-1", tally)
+            answer = http.respond({**post(body), "headers": headers}, "request-1", tally)
         self.assertEqual(answer["headers"]["content-type"], "application/json")
         return answer["statusCode"], json.loads(answer["body"])
 
@@ -75,7 +77,9 @@ class Answers(unittest.TestCase):
     def test_a_body_that_claims_to_be_base64_and_is_not(self) -> None:
         with self.assertLogs("wordtally"):
             answer = http.respond(
-                {"body": parameter("a"), "isBase64Encoded": True}, "1", lambda text, summary: URL
+                {"body": parameter("a"), "isBase64Encoded": True},
+                "1",
+                lambda text, key, summary: URL,
             )
         self.assertEqual(answer["statusCode"], 400)
         self.assertEqual(json.loads(answer["body"])["code"], "invalid_json")
@@ -102,12 +106,26 @@ class Answers(unittest.TestCase):
             self.assert_accepted(parameter(letter * 10_000), letter * 10_000)
             self.assert_rejected(parameter(letter * 10_001), "parameter_too_long")
 
+    def test_an_idempotency_key_is_1_to_255_printable_ascii_characters(self) -> None:
+        for key in ["k", "8e03978e-40d5-43dd-bc93-6894a57f9324", "a key, with = ~", "k" * 255]:
+            self.respond(parameter("a"), **{"idempotency-key": key})
+            self.assertEqual(self.keys.pop(), key)
+        self.texts.clear()
+        for key in ["", "k" * 256, "schlüssel", "a\tb", "\x7f", "a\n"]:
+            status, answer = self.respond(parameter("a"), **{"idempotency-key": key})
+            self.assertEqual((status, answer["code"]), (400, "invalid_idempotency_key"), key)
+        self.assertEqual(self.texts, [])
+
+    def test_without_the_header_there_is_no_key(self) -> None:
+        self.respond(parameter("a"))
+        self.assertEqual(self.keys, [None])
+
 
 class Failures(unittest.TestCase):
     def respond(self, error: Exception) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The answer, and the attributes of the log records."""
 
-        def tally(text: str, summary: dict[str, Any]) -> str:
+        def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
             summary["words"] = 2
             raise error
 

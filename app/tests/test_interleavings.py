@@ -9,16 +9,20 @@ A schedule is wrong if, with every request answered, the report is not the top t
 """
 
 import unittest
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from wordtally import ranking
-from wordtally.ranking import Conflict, Published, Ranking, Report, Work
+from wordtally import once, ranking
+from wordtally.once import Marker
+from wordtally.ranking import Conflict, Published, Ranking, Report
+from wordtally.work import Work
 
 Step = tuple[Any, ...]
 History = tuple[Any, ...]
@@ -36,6 +40,7 @@ class World:
 
     table: Words
     published: Published = NOTHING
+    markers: frozenset[Marker] = frozenset()
     publishes: int = 0
     deleted: bool = False
     """Whether an operator ever deleted the report."""
@@ -47,6 +52,16 @@ class World:
                 totals = dict(self.table)
                 totals[word] = totals.get(word, 0) + occurrences
                 return replace(self, table=tuple(sorted(totals.items()))), totals[word]
+            case ("total", word):
+                return self, dict(self.table)[word]
+            case ("transaction", marker, words):
+                for there in self.markers:
+                    if (there.key, there.chunk) == (marker.key, marker.chunk):
+                        return self, there
+                world = replace(self, markers=self.markers | {marker})
+                for word, occurrences in words:
+                    world, _ = world.after(("add", word, occurrences), conditional)
+                return world, None
             case ("scan", start):
                 return self, tuple(entry for entry in self.table if entry[0] > start)[:PAGE]
             case ("read",):
@@ -83,8 +98,13 @@ class Ports(Executor):
         self.history = iter(history)
         self.aside: Step | None = None  # may take effect at any moment from now on
         self.early: Published | None = None  # and has
+        self.dies_after: int | None = None
 
     def do(self, *step: Any) -> Any:
+        if self.dies_after is not None:
+            if self.dies_after == 0:
+                raise Killed
+            self.dies_after -= 1
         for done, result in self.history:
             if done == self.aside and done != step:
                 self.aside, self.early = None, result
@@ -94,8 +114,17 @@ class Ports(Executor):
                 return result
         raise Asks((step, self.aside) if self.aside and self.aside != step else (step,))
 
-    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+    def add(
+        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
+    ) -> dict[str, int]:
+        if marker:
+            once.add(self, marker, words, work)
+            return {word: self.do("total", word) for word in words}
         return {word: self.do("add", word, occurrences) for word, occurrences in words.items()}
+
+    def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
+        found: Marker | None = self.do("transaction", marker, tuple(words.items()))
+        return found
 
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         start: str | None = ""
@@ -123,50 +152,87 @@ class Ports(Executor):
         return published
 
 
-Protocol = Callable[[Ports, tuple[Words, ...], int], object]
+@dataclass(frozen=True)
+class Keyed:
+    """A request with an idempotency key."""
+
+    key: str
+    words: Words
+    dies_after: int | None = None
+    """Steps after which the instance is killed, with all it was to serve."""
 
 
-def crashing(ports: Ports, requests: tuple[Words, ...], scan_up_to_words: int) -> None:
-    """Every request dies after its upserts."""
-    for words in requests:
-        ports.add(dict(words), Work())
+class Killed(Exception):
+    pass
 
 
-def real(ports: Ports, requests: tuple[Words, ...], scan_up_to_words: int) -> None:
-    instance = Ranking(ports, ports, scan_up_to_words, aside=ports, pause=lambda attempt: None)
-    for words in requests:
-        if words == RECONCILE:
-            instance.reconcile(Work())
-        elif words == DELETE:
-            ports.do("delete")
-        else:
-            instance.tally(dict(words), Work())
-
+Request = Words | Keyed
+Protocol = Callable[[Ports, tuple[Request, ...], int], object]
 
 RECONCILE: Words = (("reconcile", 0),)
 DELETE: Words = (("delete", 0),)
 
 
+def crashing(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> None:
+    """Every request dies after its upserts."""
+    for words in requests:
+        assert not isinstance(words, Keyed)
+        ports.add(dict(words), Work())
+
+
+def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> None:
+    instance = Ranking(ports, ports, scan_up_to_words, aside=ports, pause=lambda attempt: None)
+    for request in requests:
+        if isinstance(request, Keyed):
+            ports.dies_after = request.dies_after
+            marker = once.marker(request.key, str(request.words), 0)
+            try:
+                instance.tally(dict(request.words), Work(), marker)
+            except Killed:
+                return
+        elif request == RECONCILE:
+            instance.reconcile(Work())
+        elif request == DELETE:
+            ports.do("delete")
+        else:
+            instance.tally(dict(request), Work())
+
+
 @dataclass(frozen=True)
 class Scenario:
     table: Words
-    instances: tuple[tuple[Words, ...], ...]
+    instances: tuple[tuple[Request, ...], ...]
     """The requests that each serves, one after the other."""
     scan_up_to_words: tuple[int, ...]
     """Per instance: 0 merges, a large number scans."""
     published: bool = True
     """Whether a right report exists when the requests begin."""
+    behind: Words = ()
+    """What a crash left in the table and not in the report."""
 
     def world(self) -> World:
-        table = tuple(sorted(self.table))
+        table = tuple(sorted(self.table + self.behind))
         if not self.published:
             return World(table)
-        return World(table, Published(Report(ranking.top(table), len(table)), etag="0"))
+        report = Report(ranking.top(self.table), len(self.table))
+        return World(table, Published(report, etag="0"))
+
+    def totals(self) -> Words:
+        """The table when all is counted: each request's words, under a key once."""
+        totals = Counter(dict(self.table + self.behind))
+        keys = set()
+        for request in chain(*self.instances):
+            if isinstance(request, Keyed) and request.key not in keys:
+                keys.add(request.key)
+                totals.update(dict(request.words))
+            elif not isinstance(request, Keyed) and request not in (RECONCILE, DELETE):
+                totals.update(dict(request))
+        return tuple(sorted(totals.items()))
 
 
-def each(*requests: Words) -> tuple[tuple[Words, ...], ...]:
+def each(*requests: Request) -> tuple[tuple[Request, ...], ...]:
     """An instance per request."""
-    return tuple((words,) for words in requests)
+    return tuple((request,) for request in requests)
 
 
 class Numbers:
@@ -223,7 +289,8 @@ def explore(
                     waiting.append(following)
         if ended:
             ends += 1
-            wrong += not worlds.values[world].is_right()
+            ended_as: World = worlds.values[world]
+            wrong += not (ended_as.is_right() and ended_as.table == scenario.totals())
     return ends, wrong
 
 
@@ -278,19 +345,56 @@ class EverySchedule(unittest.TestCase):
                 self.assertEqual(wrong, 0)
 
 
+class ExactlyOnce(unittest.TestCase):
+    """Under one key, in chunks of one word each."""
+
+    TEXT: Words = (("k", 3), ("x", 1), ("a", 2))
+
+    def explore(self, *instances: tuple[Request, ...], scan_up_to_words: int = 0) -> None:
+        limits = (scan_up_to_words,) * len(instances)
+        with mock.patch.object(once, "CHUNK_WORDS", 1):
+            ends, wrong = explore(Scenario(TEN, instances, limits))
+        self.assertGreater(ends, 0)
+        self.assertEqual(wrong, 0)
+
+    def test_a_text_sent_twice_at_the_same_time_is_counted_once(self) -> None:
+        for limit in (0, ALWAYS):
+            self.explore(
+                *each(Keyed("1", self.TEXT), Keyed("1", self.TEXT)), scan_up_to_words=limit
+            )
+
+    def test_beside_requests_without_a_key_and_with_another(self) -> None:
+        self.explore(
+            *each(Keyed("1", self.TEXT[:2]), Keyed("1", self.TEXT[:2]), (("k", 1), ("x", 2)))
+        )
+        self.explore(*each(Keyed("1", self.TEXT[:2]), Keyed("2", self.TEXT[:2])))
+
+    def test_a_retry_finishes_what_a_crash_at_any_step_left(self) -> None:
+        for steps in range(9):
+            dying = Keyed("1", self.TEXT, dies_after=steps)
+            with self.subTest(dies_after=steps):
+                self.explore(*each(dying, Keyed("1", self.TEXT)))
+        dying = Keyed("1", self.TEXT, dies_after=2)
+        self.explore(*each(dying, Keyed("1", self.TEXT), (("x", 1),)))
+
+    def test_instances_that_remember_serve_keys_too(self) -> None:
+        text = self.TEXT[:1]
+        self.explore((Keyed("1", text), Keyed("2", text), Keyed("1", text)), ((("x", 1),),))
+
+    def test_without_the_marker_it_would_be_counted_twice(self) -> None:
+        twice = Scenario(TEN, each(Keyed("1", self.TEXT), Keyed("1", self.TEXT)), (0, 0))
+        with mock.patch.object(once, "add", lambda ports, _, words, work: ports.add(words, work)):
+            self.assertGreater(explore(twice)[1], 0)
+
+
 class Reconciliation(unittest.TestCase):
     def test_repairs_what_a_crash_left_whatever_else_is_published_meanwhile(self) -> None:
-        behind = World(
-            tuple(sorted((*TEN, ("crashed", 9)))),
-            Published(Report(ranking.top(TEN), len(TEN)), etag="0"),
-        )
         for others in [
             ((("k", 3),), (("x", 1),)),
             ((("crashed", 1),), (("a", 2), ("z", 2))),
         ]:
-            scenario = Scenario(TEN, each(RECONCILE, *others), (0, 0, 0))
-            with mock.patch.object(Scenario, "world", return_value=behind):
-                ends, wrong = explore(scenario)
+            scenario = Scenario(TEN, each(RECONCILE, *others), (0, 0, 0), behind=(("crashed", 9),))
+            ends, wrong = explore(scenario)
             self.assertGreater(ends, 1)
             self.assertEqual(wrong, 0)
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError
+from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
 from wordtally import ranking
-from wordtally.counts import DynamoDBCounts
 from wordtally.errors import Unavailable
-from wordtally.ranking import Ranking, Report, Work
+from wordtally.ranking import Ranking, Report
 from wordtally.reports import KEY, S3Reports
+from wordtally.work import Work
 
 
 class Top(unittest.TestCase):
@@ -62,7 +62,7 @@ class Requests(unittest.TestCase):
 
     def instance(self, scan_up_to_words: int = 0) -> Ranking:
         return Ranking(
-            DynamoDBCounts(self.table, "words"),
+            counts_over(self.table),
             S3Reports(self.bucket, "reports", 600),
             scan_up_to_words,
             pause=lambda attempt: None,
@@ -157,12 +157,12 @@ class Tally(Requests):
         lost = ClientError("PutObject", "PreconditionFailed", 412)
         self.bucket.faults["PutObject"] = [lost] * 6
         with (
-            mock.patch("wordtally.ranking.time.sleep") as sleep,
-            mock.patch("wordtally.ranking.random.uniform", side_effect=lambda low, high: high),
+            mock.patch("wordtally.work.time.sleep") as sleep,
+            mock.patch("wordtally.work.random.uniform", side_effect=lambda low, high: high),
         ):
-            Ranking(
-                DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 0
-            ).tally({"k": 1}, self.work)
+            Ranking(counts_over(self.table), S3Reports(self.bucket, "reports", 600), 0).tally(
+                {"k": 1}, self.work
+            )
         waits = [round(call.args[0] * 1000) for call in sleep.call_args_list]
         self.assertEqual(waits, [10, 20, 40, 80, 160, 160])
 

@@ -10,13 +10,16 @@ GOOD = {
     "REPORTS_BUCKET": "reports",
     "PRESIGNED_URL_EXPIRY_SECONDS": "600",
     "SCAN_UP_TO_WORDS": "1000",
+    "MARKERS_TABLE": "markers",
+    "IDEMPOTENCY_HOURS": "24",
 }
 
 
 class FromEnvironment(unittest.TestCase):
     def test_reads_every_variable(self) -> None:
         self.assertEqual(
-            Settings.from_environment(GOOD), Settings("eu-west-3", "words", "reports", 600, 1000)
+            Settings.from_environment(GOOD),
+            Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24),
         )
 
     def test_lists_every_missing_variable_in_one_error(self) -> None:
@@ -28,6 +31,7 @@ class FromEnvironment(unittest.TestCase):
     def test_refuses_numbers_out_of_range(self) -> None:
         for name, values in {
             "PRESIGNED_URL_EXPIRY_SECONDS": ["0", "604801", "-1", "1.5", "ten", "٣", "9" * 5000],
+            "IDEMPOTENCY_HOURS": ["0", "8761", "a day"],
             "SCAN_UP_TO_WORDS": ["-1", "many", "1e3", " 1"],
         }.items():
             for value in values:

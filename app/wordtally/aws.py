@@ -29,6 +29,7 @@ _BUSY = frozenset(
         "ThrottledException",
         "Throttling",
         "ThrottlingException",
+        "TransactionInProgressException",
         "TooManyRequestsException",
     ]
 )

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
-from wordtally import aws
-from wordtally.ranking import Work
+from wordtally import aws, once
+from wordtally.ledger import DynamoDBLedger
+from wordtally.once import Marker
 from wordtally.settings import Settings
+from wordtally.work import Work, jittered_pause
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,17 +28,23 @@ PAGE_WORDS = 10_000
 class DynamoDBCounts:
     """Implements ranking.Counts. Throttling and outages raise Unavailable."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, ledger: DynamoDBLedger) -> None:
         self._client = client
         self._table = table
+        self._ledger = ledger
         self._pool = ThreadPoolExecutor(WORKERS)  # starts its threads when they are needed
 
-    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """One atomic ADD per word, up to WORKERS at a time.
+    def add(
+        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
+    ) -> dict[str, int]:
+        """One atomic ADD per word, up to WORKERS at a time; with a marker, transactions of them.
 
         The first failure calls off what has not begun and waits for what has, so nothing is still
         being written when the request is answered.
         """
+        if marker:
+            once.add(self._ledger, marker, words, work)
+            return self._ledger.totals(words, work)
         upserts = {
             word: self._pool.submit(self._upsert, word, times, work)
             for word, times in words.items()
@@ -52,16 +60,26 @@ class DynamoDBCounts:
             )
 
     def _upsert(self, word: str, occurrences: int, work: Work) -> int:
-        work.go_on()
-        with aws.translated_errors():
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key={"word": {"S": word}},
-                UpdateExpression="ADD times :n",
-                ExpressionAttributeValues={":n": {"N": str(occurrences)}},
-                ReturnValues="UPDATED_NEW",
-            )
-        return int(answer["Attributes"]["times"]["N"])
+        attempt = 0
+        while True:
+            work.go_on()
+            with aws.translated_errors():
+                try:
+                    answer = self._client.update_item(
+                        TableName=self._table,
+                        Key={"word": {"S": word}},
+                        UpdateExpression="ADD times :n",
+                        ExpressionAttributeValues={":n": {"N": str(occurrences)}},
+                        ReturnValues="UPDATED_NEW",
+                    )
+                    return int(answer["Attributes"]["times"]["N"])
+                except Exception as error:
+                    # A transaction is writing this word; this write was not done.
+                    if aws.error_code(error) != "TransactionConflictException":
+                        raise
+            attempt += 1
+            work.write_conflicts += 1  # from many threads: a log line may miss one
+            jittered_pause(attempt)
 
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         """Consistent reads: an eventual one could miss what `add` has just written.
@@ -110,7 +128,8 @@ def connect(settings: Settings) -> DynamoDBCounts:
     """Make the one client of this function instance."""
     client = aws.client("dynamodb", settings.region, max_pool_connections=WORKERS)
     client.meta.events.register("before-parse.dynamodb.Scan", _take_items)
-    return DynamoDBCounts(client, settings.words_table)
+    ledger = DynamoDBLedger(client, settings.words_table, settings.markers_table)
+    return DynamoDBCounts(client, settings.words_table, ledger)
 
 
 def _take_items(

@@ -60,6 +60,19 @@ class WordTooLong(Rejected):
     message = '"parameter" has a word of more than 1,024 bytes in UTF-8. Put spaces between words.'
 
 
+class InvalidIdempotencyKey(Rejected):
+    code = "invalid_idempotency_key"
+    message = "The header Idempotency-Key must be 1 to 255 printable ASCII characters."
+
+
+class IdempotencyKeyReused(Rejected):
+    """Found out by the first write, which it replaces."""
+
+    status = 422
+    code = "idempotency_key_reused"
+    message = "This Idempotency-Key came with another text before. Use a new key for each text."
+
+
 class Unavailable(WordtallyError):
     """DynamoDB or S3 throttles or is away, and retries did not help. The detail says which call."""
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from wordtally import aws, counts, http, ranking, reports, words
+from wordtally import aws, counts, http, once, reports, words
+from wordtally.ranking import Published, Ranking, Reports
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 ANSWER_WITHIN_SECONDS = 29
 """The HTTP API gives up on the function after 30."""
@@ -18,16 +20,20 @@ ANSWER_WITHIN_SECONDS = 29
 logger = logging.getLogger("wordtally")
 
 
-class LinkableReports(ranking.Reports, Protocol):
-    def url(self, published: ranking.Published) -> str: ...
+class LinkableReports(Reports, Protocol):
+    def url(self, published: Published) -> str: ...
 
 
 @dataclass(frozen=True)
 class Application:
     """One function instance; serves one request at a time, as Lambda does."""
 
-    ranking: ranking.Ranking
+    ranking: Ranking
     reports: LinkableReports
+    idempotency_hours: int
+
+    def marker(self, key: str, text: str) -> once.Marker:
+        return once.marker(key, text, int(time.time()) + self.idempotency_hours * 3600)
 
 
 RECONCILE = {"task": "reconcile"}
@@ -51,13 +57,14 @@ def respond(
     Everything is checked before the first write, and before `application` makes its clients.
     """
 
-    def tally(text: str, summary: dict[str, Any]) -> str:
+    def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
         counted = words.count(text)
         summary.update(words=sum(counted.values()), distinct=len(counted))
-        work = ranking.Work(until)
+        work = Work(until)
         instance = application()
+        marker = instance.marker(key, text) if key is not None else None
         try:
-            published = instance.ranking.tally(counted, work)
+            published = instance.ranking.tally(counted, work, marker)
         finally:
             summary.update(work.figures())
         return instance.reports.url(published)
@@ -70,7 +77,7 @@ def reconcile(application: Application, context: Any) -> None:
     """Rebuild the report from the table: a crash between a request's upserts and its publish
     leaves the report behind. Raises what fails, so that Lambda counts and retries it."""
     started = time.perf_counter()
-    work = ranking.Work(_until(context))
+    work = Work(_until(context))
     try:
         application.ranking.reconcile(work)
     finally:
@@ -88,9 +95,8 @@ def _until(context: Any, seconds: float = math.inf) -> float:
 def application(settings: Settings) -> Application:
     """An instance of its own, with its own clients."""
     published = reports.connect(settings)
-    return Application(
-        ranking.Ranking(counts.connect(settings), published, settings.scan_up_to_words), published
-    )
+    ranking = Ranking(counts.connect(settings), published, settings.scan_up_to_words)
+    return Application(ranking, published, settings.idempotency_hours)
 
 
 @cache

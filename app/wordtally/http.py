@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 from wordtally.errors import (
     EmptyParameter,
+    InvalidIdempotencyKey,
     InvalidJson,
     InvalidRequest,
     MissingParameter,
@@ -27,19 +29,20 @@ Answer = dict[str, Any]
 logger = logging.getLogger("wordtally")
 
 
-def respond(
-    event: dict[str, Any], request_id: str, tally: Callable[[str, dict[str, Any]], str]
-) -> Answer:
+Tally = Callable[[str, str | None, dict[str, Any]], str]
+
+
+def respond(event: dict[str, Any], request_id: str, tally: Tally) -> Answer:
     """Answer one request and log one summary line for it.
 
-    `tally` takes the text and returns the report's URL; what it puts into the dict it is given
-    goes into the summary, also when it fails. Neither text nor headers are ever logged: of an
+    `tally` takes the text and the idempotency key, if any, and returns the report's URL; what it
+    puts into the dict it is given goes into the summary, also when it fails. Neither text nor headers are ever logged: of an
     unforeseen error the log gets the types and the stack, not the messages, which may quote them.
     """
     started = time.perf_counter()
     summary: dict[str, Any] = {}
     try:
-        answer = _answer(200, {"url": tally(text_of(event), summary)})
+        answer = _answer(200, {"url": tally(text_of(event), idempotency_key_of(event), summary)})
     except WordtallyError as error:
         answer = _answer(error.status, {"error": error.message, "code": error.code})
         summary["code"] = error.code
@@ -75,6 +78,16 @@ def text_of(event: dict[str, Any]) -> str:
     if len(text) > MAX_CHARACTERS:
         raise ParameterTooLong
     return text
+
+
+def idempotency_key_of(event: dict[str, Any]) -> str | None:
+    """The header, None without one. Raise InvalidIdempotencyKey for one that cannot be a key."""
+    key = (event.get("headers") or {}).get("idempotency-key")  # the API makes names lower case
+    if key is None:
+        return None
+    if not re.fullmatch(r"[ -~]{1,255}", key):
+        raise InvalidIdempotencyKey
+    return str(key)
 
 
 def _json_of(event: dict[str, Any]) -> object:

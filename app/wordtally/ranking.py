@@ -7,15 +7,14 @@ docs/decisions/0001-report-protocol.md and checked exhaustively in tests/test_in
 """
 
 import heapq
-import math
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 from wordtally.errors import Unavailable
+from wordtally.once import Marker
+from wordtally.work import Work, jittered_pause
 
 TOP = 10
 
@@ -49,32 +48,14 @@ class Conflict(Exception):
     """Somebody else published since the etag was read."""
 
 
-@dataclass
-class Work:
-    """What a request did so far, for its log line, and until when it may begin another call."""
-
-    until: float = math.inf
-    """On the clock of time.monotonic()."""
-    upserts: int = 0
-    scanned_pages: int = 0
-    conflicts: int = 0
-    publishes: int = 0
-
-    def go_on(self) -> None:
-        """Raise Unavailable if there is no time for another call."""
-        if time.monotonic() > self.until:
-            raise Unavailable("out of time")
-
-    def figures(self) -> dict[str, int]:
-        """What was done, by name."""
-        return {name: value for name, value in vars(self).items() if name != "until"}
-
-
 class Counts(Protocol):
     """The total of every word, shared by all requests."""
 
-    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Add to the total of each word, atomically word by word; the new totals."""
+    def add(
+        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
+    ) -> dict[str, int]:
+        """Add to the total of each word, atomically word by word; the new totals. With a marker,
+        only what was not added under it before, and the totals are as new or newer."""
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
         """Every word with its total, page by page and in no order; a total is as new as its page
@@ -123,31 +104,39 @@ class Ranking:
         self._reports = reports
         self._scan_up_to_words = scan_up_to_words
         self._aside = aside or ThreadPoolExecutor(1)
-        self._pause = pause or _pause
+        self._pause = pause or jittered_pause
         self._last = Published()
         # Whether a read found what this instance left there. Then it need not read before the next
         # publish; while others publish too, that would cost more lost publishes than it saves reads.
         self._alone = False
 
-    def tally(self, words: Mapping[str, int], work: Work) -> Published:
-        """Count `words` and see that the published report shows them.
+    def tally(
+        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
+    ) -> Published:
+        """Count `words`, under a marker once, and see that the published report shows them.
 
         A request scans the whole table when there is no report, and when the last scan found at
         most `scan_up_to_words` words. Raise Unavailable when a store is away, when MAX_CONFLICTS
         publications were lost, or when there is no time left.
         """
-        return self._tally(words, work, self._scan_up_to_words)
+        return self._tally(words, work, marker, self._scan_up_to_words)
 
     def reconcile(self, work: Work) -> Published:
         """Repair the report from the table, whatever its size; raises as `tally` does."""
-        return self._tally({}, work, ALWAYS)
+        return self._tally({}, work, None, ALWAYS)
 
-    def _tally(self, words: Mapping[str, int], work: Work, scan_up_to_words: int) -> Published:
+    def _tally(
+        self,
+        words: Mapping[str, int],
+        work: Work,
+        marker: Marker | None,
+        scan_up_to_words: int,
+    ) -> Published:
         remembered = self._alone
         if remembered:
-            published, totals = self._last, self._counts.add(words, work)
+            published, totals = self._last, self._counts.add(words, work, marker)
         else:
-            published, totals = self._read_and_add(words, work)
+            published, totals = self._read_and_add(words, work, marker)
             self._alone = published.etag is not None and published.etag == self._last.etag
         first = True
         while True:
@@ -179,11 +168,11 @@ class Ranking:
             published, remembered, first = self._reports.read(), False, False
 
     def _read_and_add(
-        self, words: Mapping[str, int], work: Work
+        self, words: Mapping[str, int], work: Work, marker: Marker | None
     ) -> tuple[Published, dict[str, int]]:
         reading = self._aside.submit(self._reports.read)
         try:
-            totals = self._counts.add(words, work)
+            totals = self._counts.add(words, work, marker)
         except BaseException:
             reading.exception()  # waits: nothing is under way when the request is answered
             raise
@@ -202,8 +191,3 @@ class Ranking:
                 yield from page.items()
 
         return Report(top(merge(entries(), totals)), found)
-
-
-def _pause(attempt: int) -> None:
-    """Full jitter, up to 10 ms after the first conflict and doubling to 160 ms."""
-    time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt - 1, 4)))

@@ -18,6 +18,9 @@ class Settings:
     """1 to 604,800, the range that SigV4 allows."""
     scan_up_to_words: int
     """A request scans the table when the last scan found at most this many words; 0 is never."""
+    markers_table: str
+    idempotency_hours: int
+    """For how long a text is counted once under its Idempotency-Key."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -45,6 +48,8 @@ class Settings:
             reports_bucket=text("REPORTS_BUCKET"),
             presigned_url_expiry_seconds=number("PRESIGNED_URL_EXPIRY_SECONDS", 1, 604_800),
             scan_up_to_words=number("SCAN_UP_TO_WORDS", 0, 10**15),
+            markers_table=text("MARKERS_TABLE"),
+            idempotency_hours=number("IDEMPOTENCY_HOURS", 1, 8_760),
         )
         if problems:
             raise SettingsError("; ".join(problems))

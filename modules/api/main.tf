@@ -11,7 +11,7 @@ resource "aws_apigatewayv2_api" "main" {
     content {
       allow_origins  = cors_configuration.value
       allow_methods  = ["POST"]
-      allow_headers  = ["content-type", "x-api-key"]
+      allow_headers  = ["content-type", "idempotency-key", "x-api-key"]
       expose_headers = ["retry-after"]
       max_age        = 3600
     }

@@ -1,4 +1,4 @@
-# The words table and the reports bucket.
+# The words table, the table of markers beside it, and the reports bucket.
 
 resource "aws_dynamodb_table" "words" {
   #checkov:skip=CKV_AWS_119:AWS's own key encrypts it; a customer key costs per month and per request
@@ -21,6 +21,36 @@ resource "aws_dynamodb_table" "words" {
 
   point_in_time_recovery {
     enabled = true
+  }
+
+  server_side_encryption {
+    enabled = true
+  }
+}
+
+# Which texts were counted under an Idempotency-Key.
+resource "aws_dynamodb_table" "markers" {
+  #checkov:skip=CKV_AWS_28:markers live for hours, and mean nothing beside an older words table
+  #checkov:skip=CKV_AWS_119:AWS's own key encrypts it, and it holds digests only
+
+  name         = var.markers_table_name
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "key"
+  range_key    = "chunk"
+
+  attribute {
+    name = "key"
+    type = "S"
+  }
+
+  attribute {
+    name = "chunk"
+    type = "N"
+  }
+
+  ttl {
+    attribute_name = "expires_at"
+    enabled        = true
   }
 
   server_side_encryption {

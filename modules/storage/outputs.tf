@@ -8,6 +8,16 @@ output "words_table_arn" {
   value       = aws_dynamodb_table.words.arn
 }
 
+output "markers_table_name" {
+  description = "Name of the table of markers."
+  value       = aws_dynamodb_table.markers.name
+}
+
+output "markers_table_arn" {
+  description = "ARN of the table of markers."
+  value       = aws_dynamodb_table.markers.arn
+}
+
 output "reports_bucket_name" {
   description = "Name of the bucket of reports."
   value       = aws_s3_bucket.reports.id

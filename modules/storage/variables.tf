@@ -4,6 +4,12 @@ variable "words_table_name" {
   nullable    = false
 }
 
+variable "markers_table_name" {
+  description = "Name of the table of markers."
+  type        = string
+  nullable    = false
+}
+
 variable "reports_bucket_name" {
   description = "Name of the bucket of reports, unique in the world."
   type        = string
