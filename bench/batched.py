@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from unittest import mock
 
-from wordtally import ranking
+from wordtally.work import Work
 
 from bench import prices, workload
 from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, FULL_VCPU_MB, Cloud, Instance, Timing
@@ -261,7 +261,7 @@ class _Pipeline:
             for part in sums:
                 words.update(part.words)
             self._clock.sleep(sum(part.cpu_seconds for part in sums))
-            tally(words, ranking.Work())
+            tally(words, Work())
             for part in sums:
                 part.batch.counters -= 1
                 if not part.batch.counters:
@@ -308,7 +308,7 @@ def run(plan: Plan, seed: int = 1) -> Flow:
 
     for reader in range(readers):
         clock.after(TICK_SECONDS, functools.partial(arrive, reader))
-    with mock.patch.multiple(ranking, time=clock, random=rng):
+    with mock.patch.multiple("wordtally.work", time=clock, random=rng):
         clock.run()
 
     # The first and the last batch of each are not whole.

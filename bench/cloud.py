@@ -16,7 +16,9 @@ from typing import Any
 from wordtally.aws import MAX_ATTEMPTS
 from wordtally.counts import WORKERS
 from wordtally.errors import Unavailable
-from wordtally.ranking import Conflict, Published, Report, Work, top
+from wordtally.once import Marker
+from wordtally.ranking import Conflict, Published, Report, top
+from wordtally.work import Work
 
 from bench.virtual import Clock, Resume
 
@@ -145,8 +147,11 @@ class Instance:
         self._cloud = cloud
         self._cpu_free_at = 0.0
 
-    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+    def add(
+        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
+    ) -> dict[str, int]:
         """As counts.py: up to WORKERS calls at a time; a failure calls off what has not begun."""
+        assert marker is None, "no request of the simulation has a key"
         totals: dict[str, int] = self.clock.wait_for(lambda resume: self._add(words, resume))
         work.upserts += len(totals)
         return totals

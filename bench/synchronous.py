@@ -13,6 +13,7 @@ from unittest import mock
 
 from wordtally import aws, handler, ranking
 from wordtally.errors import Unavailable
+from wordtally.work import Work
 
 from bench import prices, workload
 from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Limits, Timing
@@ -26,7 +27,7 @@ WARM_UP_SECONDS = 2.0
 LOG_BYTES = 650
 """Of a request: the function's summary line and the API's access log."""
 
-Tally = Callable[[Mapping[str, int], ranking.Work], object]
+Tally = Callable[[Mapping[str, int], Work], object]
 
 
 def product(instance: Instance) -> Tally:
@@ -85,7 +86,7 @@ class Row:
 class _Seen:
     """Of the requests that arrived after the warm-up."""
 
-    works: list[ranking.Work] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     busy: float = 0.0
     answered: int = 0
@@ -127,7 +128,7 @@ def run(
     def serve(tally: Tally, words: dict[str, int], counted: bool) -> None:
         nonlocal busy
         began, answered = clock.now, True
-        work = ranking.Work(began + handler.ANSWER_WITHIN_SECONDS - aws.SLOWEST_CALL_SECONDS)
+        work = Work(began + handler.ANSWER_WITHIN_SECONDS - aws.SLOWEST_CALL_SECONDS)
         try:
             tally(words, work)
         except Unavailable:
@@ -145,7 +146,7 @@ def run(
     clock.after(0, arrive)
     clock.after(WARM_UP_SECONDS, lambda: before.update(cloud.done))
     # What the product's code draws and waits for is the simulation's too.
-    with mock.patch.multiple(ranking, time=clock, random=rng):
+    with mock.patch.multiple("wordtally.work", time=clock, random=rng):
         clock.run()
 
     done = cloud.done - before
