@@ -1,12 +1,12 @@
 """Wall time, CPU time, a CPU share like Lambda's, and tables."""
 
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
 _PERIOD = 0.02  # seconds; in each, a function gets its share of CPU time, then waits for the next
@@ -34,34 +34,43 @@ def timed(run: Callable[[], object], times: int) -> Times:
 def output(code: str, *arguments: str, share: float = 1) -> str:
     """What `python -c code` prints on that share of a CPU; needs Linux for a share below one.
 
-    Told apart from a smaller machine by nothing but time: the process is stopped once it has used
-    up its part of a period, as a container's is.
+    As a container's, the process is stopped once it has used up its part of a period; what it
+    took over that is taken off the next ones.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
     )
-    while share < 1 and process.poll() is None:
-        began, used = time.perf_counter(), _cpu_seconds(process.pid)
-        while process.poll() is None and time.perf_counter() < began + _PERIOD:
-            if _cpu_seconds(process.pid) - used >= share * _PERIOD:
-                process.send_signal(19)  # SIGSTOP
-                time.sleep(max(0, began + _PERIOD - time.perf_counter()))
-                process.send_signal(18)  # SIGCONT
-            time.sleep(0.0005)
+    if share < 1:
+        _hold_back(process, share)
     printed, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"exit {process.returncode}")
     return printed
 
 
-def _cpu_seconds(pid: int) -> float:
-    nanoseconds = 0
-    for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        try:
-            nanoseconds += int(file.read_text().split()[0])
-        except (OSError, IndexError):  # the thread has just ended
-            continue
-    return nanoseconds / 1e9
+def _hold_back(process: subprocess.Popen[str], share: float) -> None:
+    budget, used, ends = 0.0, 0.0, time.perf_counter()
+    while process.poll() is None:
+        ends += _PERIOD
+        budget = min(budget, 0) + share * _PERIOD
+        while (now := time.perf_counter()) < ends and process.poll() is None:
+            before, used = used, _cpu_seconds(process.pid, used)
+            budget -= used - before
+            if budget <= 0:
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(ends - now)
+                break
+            time.sleep(min(0.0005, budget))
+        if budget > -share * _PERIOD:
+            process.send_signal(signal.SIGCONT)
+
+
+def _cpu_seconds(pid: int, before: float) -> float:
+    """All threads of a process; `before` if it has just ended."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) on Linux
+    except OSError:
+        return before
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

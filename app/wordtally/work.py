@@ -32,5 +32,8 @@ class Work:
 
 
 def jittered_pause(attempt: int) -> None:
-    """Full jitter, up to 10 ms before the second attempt and doubling to 160 ms."""
-    time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt - 1, 4)))
+    """Full jitter, up to 40 ms before the second attempt, about what a write takes, then 80 and 160.
+
+    Shorter ones lose more writes and answer no sooner (bench/simulation.py).
+    """
+    time.sleep(random.uniform(0, 0.04 * 2 ** min(attempt - 1, 2)))
