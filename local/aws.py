@@ -20,6 +20,10 @@ REGION = "eu-west-3"
 ACCESS_KEY_ID = "local"
 SECRET_ACCESS_KEY = "local-secret"  # nosec B105 # noqa: S105 - opens nothing but the emulated AWS
 
+# Attributes with their role and type, as in modules/storage.
+WORDS_KEY = {"word": ("HASH", "S")}
+MARKERS_KEY = {"key": ("HASH", "S"), "chunk": ("RANGE", "N")}
+
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -78,10 +82,7 @@ def running(module: str = "local.aws") -> Iterator[str]:
 
 def create_storage(url: str, table: str, bucket: str, markers: str) -> None:
     """What modules/storage creates, as far as the function sees it."""
-    for name, keys in [
-        (table, {"word": ("HASH", "S")}),
-        (markers, {"key": ("HASH", "S"), "chunk": ("RANGE", "N")}),
-    ]:
+    for name, keys in [(table, WORDS_KEY), (markers, MARKERS_KEY)]:
         client("dynamodb", url).create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",

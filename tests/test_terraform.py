@@ -14,6 +14,7 @@ import terraform
 from terraform import ROOT
 
 import local.terraform
+from local import aws
 
 pytestmark = terraform.ONE_AT_A_TIME
 
@@ -89,19 +90,19 @@ def test_only_one_provider_is_used() -> None:
     assert {name for name in required if not name.startswith("__")} == {"aws"}
 
 
-def test_the_table_of_make_run_is_the_modules_table() -> None:
-    (table,) = [
-        body
-        for resource in hcl("modules/storage/main.tf")["resource"]
-        for kind, named in resource.items()
-        if kind.strip('"') == "aws_dynamodb_table"
-        for name, body in named.items()
-        if not name.startswith("__")
-    ]
-    (attribute,) = table["attribute"]
-    assert table["hash_key"].strip('"') == "word"
-    assert attribute["name"].strip('"') == "word"
-    assert attribute["type"].strip('"') == "S"
+def test_the_tables_of_make_run_are_the_modules_tables() -> None:
+    tables = {}
+    for resource in hcl("modules/storage/main.tf")["resource"]:
+        for name, body in resource.get('"aws_dynamodb_table"', {}).items():
+            types = {each["name"].strip('"'): each["type"].strip('"') for each in body["attribute"]}
+            keys = {"HASH": body["hash_key"], "RANGE": body.get("range_key")}
+            tables[name.strip('"')] = {
+                key.strip('"'): (role, types.pop(key.strip('"')))
+                for role, key in keys.items()
+                if key
+            }
+            assert not types
+    assert tables == {"words": aws.WORDS_KEY, "markers": aws.MARKERS_KEY}
 
 
 class TestPackage:
