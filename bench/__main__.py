@@ -62,6 +62,9 @@ def measure() -> None:
         text.show()
         plots.growth(rows)
         plots.memory(sizes)
+    print(
+        "\n## Simulation\n\nWhat docs/scale.md is about, in virtual time: the same on every machine."
+    )
     simulation.main()
 
 

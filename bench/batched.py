@@ -24,7 +24,8 @@ from unittest import mock
 from wordtally.work import Work
 
 from bench import prices, workload
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, FULL_VCPU_MB, Cloud, Instance, Timing
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Timing
+from bench.measure import MB_PER_VCPU
 from bench.synchronous import LOG_BYTES, product, quantile
 from bench.virtual import Clock
 
@@ -49,7 +50,7 @@ CPU_PER_ENTRY = 1e-6
 TICK_SECONDS = 0.25
 """The model's texts arrive in bundles of that long, per reader."""
 
-BATCHING_TIMING = Timing(memory_mb=FULL_VCPU_MB)
+BATCHING_TIMING = Timing(memory_mb=MB_PER_VCPU)
 """Batches wait for the CPU more than for anything else."""
 
 Record = TypeVar("Record")

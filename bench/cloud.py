@@ -20,10 +20,8 @@ from wordtally.once import Marker
 from wordtally.ranking import Conflict, Published, Report, top
 from wordtally.work import Work
 
+from bench.measure import MB_PER_VCPU
 from bench.virtual import Clock, Resume
-
-FULL_VCPU_MB = 1_769
-"""Memory with which a Lambda function has one whole vCPU; more does not help one Python thread."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,14 @@ class Timing:
     get: float = 0.020
     put: float = 0.040
     spread: float = 0.4
-    cpu_per_call: float = 0.0015
+    cpu_per_call: float = 0.001
     """Of a whole vCPU: the SDK's own work, measured on a fake endpoint."""
-    memory_mb: int = 1_024
+    memory_mb: int = 1_769
 
     @property
     def cpu_wait(self) -> float:
         """Seconds that the SDK's own work for a call takes on the function's share of a vCPU."""
-        return self.cpu_per_call / min(1.0, self.memory_mb / FULL_VCPU_MB)
+        return self.cpu_per_call / min(1.0, self.memory_mb / MB_PER_VCPU)
 
 
 DEFAULT_LIMITS = Limits()
