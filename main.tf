@@ -28,7 +28,7 @@ module "function" {
   source_dir         = local.app_dir
   handler            = "wordtally.handler.lambda_handler"
   memory_mb          = 1769 # a whole vCPU: the SDK's own work bounds long texts (docs/bench.md)
-  timeout_seconds    = 300 # for a reconciliation; the API gives up on a request after 30 s
+  timeout_seconds    = 300  # for a reconciliation; the API gives up on a request after 30 s
   log_retention_days = var.log_retention_days
   live_version       = var.live_version
   canary_share       = var.canary_share
