@@ -65,6 +65,10 @@ format: .venv/test/ready ## Put every file into the house's format
 bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/plots
 	@$(BENCH) -m bench
 
+.PHONY: load
+load: .venv/run/ready .venv/bench/ready ## Put load on make run, or on URL= (USERS=32 SECONDS=60 API_KEY=)
+	@$(BENCH) -m bench.load
+
 .PHONY: pin
 pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
