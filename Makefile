@@ -36,6 +36,10 @@ stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emula
 test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
 	$(TEST) -m pytest -n 2 --dist loadgroup
 
+.PHONY: fuzz
+fuzz: .venv/test/ready ## Look for faults with new random input, for some minutes
+	$(TEST) -m pytest -n 2 --hypothesis-profile=fuzz tests/test_fuzz.py tests/test_*_properties.py
+
 .PHONY: unit
 unit: ## The unit tests alone: the standard library, nothing installed
 	cd app && $(PYTHON) -m unittest discover -s tests
@@ -80,7 +84,7 @@ pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 
 .PHONY: clean
 clean: ## Remove what the other targets made
-	rm -rf .venv build .terraform .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build .hypothesis .terraform .mypy_cache .pytest_cache .ruff_cache
 
 # A virtual environment per purpose, made again when its requirements change.
 .venv/run/ready: local/requirements.txt

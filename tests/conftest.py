@@ -1,5 +1,6 @@
 """What the tests share: the emulated AWS, the product served on it."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -10,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from wordtally import aws as product_aws
 
 from local import aws
 from local.server import HttpServer
 
 ROOT = Path(__file__).parents[1]
+
+# The same examples each time, so that a red test is red again; `make fuzz` draws new ones.
+settings.register_profile("test", derandomize=True, database=None, deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=5_000, print_blob=True)
+settings.load_profile("test")
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +64,28 @@ def curl_line(process: subprocess.Popen[str]) -> str:
     raise AssertionError("it did not start")
 
 
-@pytest.fixture(scope="session")
-def product() -> Iterator[str]:
+@contextlib.contextmanager
+def running_product() -> Iterator[str]:
     """The URL of the whole product, as `make run` serves it."""
     process = start_product(PORT="0")
     assert process.stdout
-    yield shlex.split(curl_line(process))[-1]
-    process.terminate()
-    process.communicate(timeout=10)
+    url = shlex.split(curl_line(process))[-1]
+    # It logs a line a request; a pipe that nobody empties would stop it.
+    reader = threading.Thread(target=process.stdout.read)
+    reader.start()
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        reader.join()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[str]:
+    with running_product() as url:
+        yield url
 
 
 @pytest.fixture

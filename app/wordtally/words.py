@@ -16,6 +16,7 @@ What the standard leaves open is decided like this:
 import re
 import unicodedata
 from collections import Counter
+from itertools import groupby
 
 from wordtally.errors import NoWords, WordTooLong
 
@@ -36,13 +37,12 @@ _EXCEPTIONS = {
     **dict.fromkeys("\u00b7\u0387\u055f\u05f4\u2027:", ":"),  # MidLetter
     **dict.fromkeys("\u2018\u2019.", "."),  # MidNumLet
     **dict.fromkeys("\u0589\u060c\u060d\u066c\u07f8\u2044,;", ","),  # MidNum
-    "\u066b": _DIGIT,  # ARABIC DECIMAL SEPARATOR
     "\u200b": _OTHER,  # ZERO WIDTH SPACE parts words, unlike every other format character
     "\u30fb": _OTHER,  # KATAKANA MIDDLE DOT
     # Letters or digits to the standard, marks to the reader: Armenian and Hebrew punctuation and
-    # the signs that enclose Arabic numbers.
+    # the signs that enclose Arabic numbers or are within them.
     **dict.fromkeys("\u055a\u055b\u055c\u055e\u058a\u05f3\u070f", _JOINER),
-    **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u0890\u0891\u08e2", _JOINER),
+    **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u066b\u06dd\u0890\u0891\u08e2", _JOINER),
     **dict.fromkeys("\u3031\u3032\u3033\u3034\u3035", _KATAKANA),  # kana repeat marks
 }
 
@@ -106,9 +106,30 @@ _WORD = re.compile(
 )
 
 
+# Combining marks and what decomposes into nothing else; or punctuation, which does no harm.
+_MANY_MARKS = re.compile(r"[\W\uff9e\uff9f]{32,}")
+
+
+def _nfkc(text: str) -> str:
+    """NFKC in linear time.
+
+    unicodedata takes n² steps to sort n combining marks, but n if they are sorted already.
+    """
+    return unicodedata.normalize("NFKC", _MANY_MARKS.sub(_sorted, text))
+
+
+def _sorted(run: re.Match[str]) -> str:
+    """The run's decomposition, the marks between two starters (class 0) in canonical order."""
+    decomposed = "".join(unicodedata.normalize("NFKD", char) for char in run[0])
+    stretches = groupby(decomposed, key=lambda char: unicodedata.combining(char) > 0)
+    return "".join(
+        char for _, chars in stretches for char in sorted(chars, key=unicodedata.combining)
+    )
+
+
 def split(text: str) -> list[str]:
     """The words of `text` in order, normalised and case-folded, each as often as it occurs."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = _nfkc(text).casefold()
     # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
     folded = unicodedata.normalize("NFKC", folded)
     classes = folded.translate(_CLASSES)

@@ -1,0 +1,98 @@
+"""What holds for the answer to any request."""
+
+import hashlib
+import io
+import json
+import operator
+from typing import Any
+
+from description import check
+from hypothesis import given
+from hypothesis import strategies as st
+from on_fakes import Product
+from test_http import post
+from wordtally import authorizer, words
+
+from local.gateway import Event, Gateway, Route
+
+TEXTS = st.one_of(
+    st.sampled_from(["", " \n", "!!! …", "a" * 1025, "好" * 342, "a " * 5000, "a " * 5001]),
+    st.text(min_size=1),
+    st.text(st.characters(), min_size=1),  # with lone surrogates
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+DOCUMENTS = st.builds(  # with NaN and Infinity
+    json.dumps,
+    st.fixed_dictionaries({"parameter": TEXTS}, optional={"more": JSON})
+    | st.fixed_dictionaries({"parameter": JSON})
+    | JSON,
+    ensure_ascii=st.booleans(),
+)
+BODIES = DOCUMENTS | st.builds(operator.add, DOCUMENTS, st.text(max_size=2)) | st.text()
+BYTES = st.builds(str.encode, BODIES, errors=st.just("surrogatepass")) | st.binary()
+EVENTS = st.builds(post, BODIES | BYTES | st.none()) | st.fixed_dictionaries(
+    {"body": BODIES, "isBase64Encoded": st.booleans()}
+)
+
+
+def assert_of_the_contract(product: Product, status: int, body: str) -> None:
+    check(status, json.loads(body))
+    assert status in (200, 400)
+    assert bool(product.calls) == (status == 200)
+
+
+@given(st.dictionaries(st.text(), JSON), EVENTS)
+def test_an_event_gets_an_answer_of_the_contract(others: Event, event: Event) -> None:
+    product = Product()
+    answer = product.respond({**others, **event})
+    assert_of_the_contract(product, answer["statusCode"], answer["body"])
+    assert answer["headers"] == {"content-type": "application/json"}
+
+
+@given(
+    BYTES,
+    st.sampled_from(["", "application/json", "text/plain; charset=latin-1", "image/png"]),
+    st.dictionaries(
+        st.text(st.characters(codec="latin-1")), st.text(st.characters(codec="latin-1"))
+    ),
+)
+def test_bytes_get_an_answer_of_the_contract(
+    body: bytes, content_type: str, headers: dict[str, str]
+) -> None:
+    product = Product()
+    status = 0
+
+    def start_response(line: str, _headers: Any) -> None:
+        nonlocal status
+        status = int(line.split()[0])
+
+    (answer,) = Gateway({"POST /": Route(product.function)})(
+        {
+            **{f"HTTP_{name}": value for name, value in headers.items()},
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/",
+            "CONTENT_TYPE": content_type,
+            "wsgi.input": io.BytesIO(body),
+        },
+        start_response,
+    )
+    assert_of_the_contract(product, status, answer.decode())
+
+
+@given(TEXTS)
+def test_a_text_is_counted_whole_or_not_at_all(text: str) -> None:
+    product = Product()
+    answer = product.respond({"body": json.dumps({"parameter": text})})
+    expected = words.count(text) if answer["statusCode"] == 200 else {}
+    assert product.table.items == expected
+
+
+@given(TEXTS)
+def test_no_other_key_gets_in(key: str) -> None:
+    digests = {"API_KEY_SHA256": hashlib.sha256(b"the right key").hexdigest()}
+    answer = authorizer.authorize({"headers": {"x-api-key": key}}, digests)
+    assert answer == {"isAuthorized": False}

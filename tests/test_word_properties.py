@@ -1,0 +1,109 @@
+"""What holds for the words of any text."""
+
+import re
+import time
+import unicodedata
+from collections import Counter, defaultdict
+
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+from test_words_against_the_standard import standard
+from wordtally import words
+
+AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200d\u00adﬃﷺΐ가\ud800🎉"
+"""Of each kind that words.py tells apart, and what normalisation has most work with."""
+
+TEXTS = st.text() | st.text(AWKWARD)
+
+ALPHABETIC = re.compile(
+    "ADLAM|ARABIC|ARMENIAN|BENGALI|CHEROKEE|COPTIC|CYRILLIC|DEVANAGARI|ETHIOPIC|GEORGIAN|GREEK|GUJARATI|"
+    "GURMUKHI|HANGUL|HEBREW|LATIN|MONGOLIAN|NKO|SINHALA|SYRIAC|TAMIL|TELUGU|THAANA|TIBETAN"
+)
+"""Scripts that words.py leaves to the standard, unlike Thai, ideographs and their kin."""
+
+
+def letters() -> dict[str, str]:
+    """Letters, marks and digits of each script."""
+    found: dict[str, str] = defaultdict(str)
+    for char in map(chr, range(0x20000)):
+        script = ALPHABETIC.match(unicodedata.name(char, ""))
+        if script and unicodedata.category(char) in (
+            "Lu",
+            "Ll",
+            "Lt",
+            "Lm",
+            "Lo",
+            "Mn",
+            "Mc",
+            "Nd",
+        ):
+            found[script[0]] += char
+    return found
+
+
+BETWEEN = " \n.,:;'’\"·-_/@!?()0\u00ad\u200b\u200c\u200d"
+
+
+def prose(scripts: tuple[str, str]) -> st.SearchStrategy[str]:
+    """Text that changes between two scripts, with all that joins or parts words."""
+    pieces = [st.text(script, min_size=1, max_size=3) for script in scripts]
+    return st.lists(st.one_of(*pieces, st.text(BETWEEN, min_size=1, max_size=2)), min_size=40).map(
+        "".join
+    )
+
+
+LETTERS = st.sampled_from(sorted(letters().values()))
+PROSE = st.tuples(LETTERS, LETTERS).flatmap(prose)
+MARKS = st.text("\u0301\u0316\u0323\u0344\u0345\u05b0\u0f73\uff9e", min_size=40)
+
+
+@given(PROSE)
+def test_texts_in_alphabetic_scripts_split_as_the_standard_says(text: str) -> None:
+    assert words.split(text) == standard(text)
+
+
+@given(MARKS)
+def test_any_number_of_marks_is_normalised_as_the_standard_says(marks: str) -> None:
+    assert words.split(f"ά{marks}.b") == standard(f"ά{marks}.b")
+
+
+@given(TEXTS)
+def test_splitting_the_words_again_gives_the_words_again(text: str) -> None:
+    found = words.split(text)
+    assert words.split(" ".join(found)) == found
+
+
+@given(TEXTS, TEXTS)
+def test_two_texts_count_the_same_together_in_either_order_and_apart(one: str, two: str) -> None:
+    apart = Counter(words.split(one)) + Counter(words.split(two))
+    assert Counter(words.split(f"{one} {two}")) == apart
+    assert Counter(words.split(f"{two} {one}")) == apart
+
+
+@given(TEXTS)
+def test_words_are_the_same_in_any_normal_form(text: str) -> None:
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert words.split(unicodedata.normalize(form, text)) == words.split(text)
+
+
+def process_seconds(text: str) -> float:
+    """CPU time of this process, the least of three: what other processes do adds to a single one."""
+
+    def once() -> float:
+        started = time.process_time()
+        words.split(text)
+        return time.process_time() - started
+
+    return min(once() for _ in range(3))
+
+
+@given(st.text(AWKWARD, max_size=3), st.text(AWKWARD, min_size=1, max_size=4))
+@example("", "\u0301\u0323")
+@example("", "\uff9e\u0323")
+@example("", "\u0f73\u0323")
+@settings(phases=[Phase.explicit, Phase.generate])  # shrinking would measure for minutes
+def test_the_time_is_linear(start: str, unit: str) -> None:
+    """Nothing here can count steps, so it is CPU time, with a bound half-way between n and n²."""
+    size = 500
+    few, many = (process_seconds(start + unit * (n // len(unit))) for n in (size, 16 * size))
+    assert many < 64 * few
