@@ -1,14 +1,12 @@
 """The product's own function, on the fakes of app/tests."""
 
-from types import SimpleNamespace
-
-from fakes import ClientError, FakeDynamoDB, FakeS3
+from fakes import ClientError, FakeDynamoDB, FakeS3, counts_over
 from wordtally import handler, http
-from wordtally.counts import DynamoDBCounts
+from wordtally.ranking import Ranking
 from wordtally.reports import S3Reports
 
 from local.gateway import Event
-from local.instances import InProcessFunction
+from local.instances import Context, InProcessFunction
 
 
 class Product:
@@ -18,8 +16,9 @@ class Product:
         self.table = FakeDynamoDB()
         self.table.faults["UpdateItem"] = [fault]
         self.bucket = FakeS3()
+        reports = S3Reports(self.bucket, "reports", 600)
         self._application = handler.Application(
-            DynamoDBCounts(self.table, "words"), S3Reports(self.bucket, "reports", 600), 1000
+            Ranking(counts_over(self.table), reports, 1000), reports, 24
         )
         self.function = InProcessFunction(lambda: self._handle)
 
@@ -27,7 +26,7 @@ class Product:
         return handler.respond(lambda: self._application, event, context)
 
     def respond(self, event: Event) -> http.Answer:
-        return self._handle(event, SimpleNamespace(aws_request_id="request-1"))
+        return self._handle(event, Context())
 
     @property
     def calls(self) -> list[str]:

@@ -62,9 +62,16 @@ def broken(error: str) -> Route:
     return Route(Product(ClientError("UpdateItem", error)).function)
 
 
+def after_another_text(key: str) -> Route:
+    product = Product()
+    product.respond({"headers": {"idempotency-key": key}, "body": '{"parameter": "another text"}'})
+    return Route(product.function)
+
+
 SITUATIONS: dict[str, Callable[[], Route]] = {
     "unauthorized": lambda: server.route("the right key"),
     "forbidden": lambda: server.route("the right key"),
+    "idempotency_key_reused": lambda: after_another_text("of another text"),
     "internal_error": lambda: broken("AccessDeniedException"),
     "unavailable": lambda: broken("ThrottlingException"),
     "internal_server_error": lambda: Route(Failing(FunctionError())),
