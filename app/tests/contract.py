@@ -17,7 +17,9 @@ from wordtally.work import Work
 
 ONE = Report((("a", 1),), 1)
 TWO = Report((("a", 2),), 1)
-LATER = int(time.time()) + 3600
+NOW = int(time.time())
+LATER = NOW + 3600
+MARKER = once.marker("key", "text", NOW, LATER)
 
 
 class CountsContract:
@@ -66,45 +68,48 @@ class LedgerContract:
         return self.counts.add(words, Work(), marker)
 
     def test_under_a_marker_words_are_added_once_and_the_totals_are_read_back(self) -> None:
-        marker = once.marker("key", "text", LATER)
-        self.assertEqual(self.add(marker, {"a": 2, "b": 1}), {"a": 2, "b": 1})
+        self.assertEqual(self.add(MARKER, {"a": 2, "b": 1}), {"a": 2, "b": 1})
         self.assertEqual(self.add(None, {"a": 5}), {"a": 7})
-        self.assertEqual(self.add(marker, {"a": 2, "b": 1}), {"a": 7, "b": 1})
+        self.assertEqual(self.add(MARKER, {"a": 2, "b": 1}), {"a": 7, "b": 1})
 
     def test_another_key_is_another_request(self) -> None:
         for key in ("key", "Key"):
-            self.add(once.marker(key, "text", LATER), {"a": 2})
+            self.add(once.marker(key, "text", NOW, LATER), {"a": 2})
         self.assertEqual(self.add(None, {"a": 1}), {"a": 5})
 
     def test_another_text_under_the_key_is_refused_and_adds_nothing(self) -> None:
-        self.add(once.marker("key", "text", LATER), {"a": 2})
+        self.add(MARKER, {"a": 2})
         with self.assertRaises(IdempotencyKeyReused):
-            self.add(once.marker("key", "Text", LATER), {"a": 1, "b": 1})
+            self.add(once.marker("key", "Text", NOW, LATER), {"a": 1, "b": 1})
         self.assertEqual(self.add(None, {"a": 1, "b": 1}), {"a": 3, "b": 1})
 
     def test_texts_of_more_words_than_a_transaction_takes(self) -> None:
         words = {f"w{number:03}": number + 1 for number in range(250)}
-        marker = once.marker("key", "text", LATER)
         for _ in range(2):
-            self.assertEqual(self.add(marker, words), words)
+            self.assertEqual(self.add(MARKER, words), words)
 
     def test_an_expired_marker_counts_for_nothing_although_it_is_still_there(self) -> None:
-        self.add(once.marker("key", "text", expires_at=1), {"a": 2})
-        self.assertEqual(self.add(once.marker("key", "Text", LATER), {"a": 1}), {"a": 3})
+        self.add(once.marker("key", "text", 0, expires_at=1), {"a": 2})
+        self.assertEqual(self.add(once.marker("key", "Text", NOW, LATER), {"a": 1}), {"a": 3})
 
     def test_all_chunks_expire_with_the_first(self) -> None:
         words = {f"w{number:03}": 1 for number in range(100)}
-        first = once.marker("key", "text", LATER)
+        first = MARKER
         self.counts._ledger.write(first, dict(list(words.items())[:99]), Work())
-        self.add(once.marker("key", "text", LATER + 9_999), words)
+        self.add(replace(first, expires_at=LATER + 9_999), words)
         found = self.counts._ledger.write(replace(first, chunk=1), {"w099": 1}, Work())
         self.assertEqual(found, replace(first, chunk=1))
 
+    def test_a_request_during_which_the_markers_expire_counts_nothing_again(self) -> None:
+        words = {f"w{number:03}": 1 for number in range(250)}
+        self.add(replace(MARKER, asked_at=0, expires_at=1), words)
+        self.assertEqual(self.add(replace(MARKER, asked_at=1), words), words)
+        self.assertEqual(self.add(replace(MARKER, asked_at=2), words), dict.fromkeys(words, 2))
+
     def test_the_same_text_at_the_same_time_is_counted_once(self) -> None:
-        marker = once.marker("key", "text", LATER)
         words = {f"w{number:03}": 2 for number in range(120)}
         with ThreadPoolExecutor(8) as pool:
-            for totals in pool.map(lambda _: self.add(marker, words), range(8)):
+            for totals in pool.map(lambda _: self.add(MARKER, words), range(8)):
                 self.assertEqual(totals, words)
 
 

@@ -7,6 +7,7 @@ its next calls raise, one each, instead of taking effect.
 import io
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from wordtally.counts import DynamoDBCounts
@@ -44,10 +45,12 @@ class FakeClient:
         self.calls: list[str] = []
         self.faults: dict[str, list[Exception | None]] = defaultdict(list)
         self.lock = threading.Lock()
+        self.notice: Callable[[str], None] = lambda operation: None
 
     def called(self, operation: str) -> None:
         """Note the call; raise the fault that is due."""
         self.calls.append(operation)
+        self.notice(operation)
         if self.faults[operation]:
             fault = self.faults[operation].pop(0)
             if fault:
@@ -158,12 +161,18 @@ class FakeDynamoDB(FakeClient):
             return answer
 
 
+class CutOff(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise ReadTimeoutError
+
+
 class FakeS3(FakeClient):
     """One bucket; `versioned` turns versioning on."""
 
     def __init__(self, versioned: bool = False) -> None:
         super().__init__()
         self.versioned = versioned
+        self.broken_bodies = 0
         self.writes = 0
         self.objects: dict[str, dict[str, Any]] = {}
 
@@ -173,7 +182,11 @@ class FakeS3(FakeClient):
             if Key not in self.objects:
                 raise ClientError("GetObject", "NoSuchKey", 404)
             stored = self.objects[Key]
-            return {**stored, "Body": io.BytesIO(stored["Body"])}
+            body = io.BytesIO(stored["Body"])
+            if self.broken_bodies:
+                self.broken_bodies -= 1
+                body = CutOff()
+            return {**stored, "Body": body}
 
     def put_object(
         self,

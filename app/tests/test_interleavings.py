@@ -185,7 +185,7 @@ def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> 
     for request in requests:
         if isinstance(request, Keyed):
             ports.dies_after = request.dies_after
-            marker = once.marker(request.key, str(request.words), 0)
+            marker = once.marker(request.key, str(request.words), 0, 1)
             try:
                 instance.tally(dict(request.words), Work(), marker)
             except Killed:

@@ -9,7 +9,7 @@ from wordtally import aws, once
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
-MARKER = once.marker("key", "text", int(time.time()) + 3600)
+MARKER = once.marker("key", "text", 0, 3600)
 
 
 class Transactions(unittest.TestCase):
@@ -40,9 +40,17 @@ class Transactions(unittest.TestCase):
             cancelled("TransactionConflict", "None"),
             cancelled("None", "ProvisionedThroughputExceeded"),
             cancelled("None", "ThrottlingError"),
+            *[cancelled("None", "TransactionConflict")] * 20,
         ]
         self.assertEqual(self.add({"a": 1}), {"a": 1})
-        self.assertEqual(self.work.write_conflicts, 4)
+        self.assertEqual(self.work.write_conflicts, 24)
+
+    def test_throttled_ones_as_often_as_the_sdk_tries_a_call(self) -> None:
+        throttled = cancelled("None", "ThrottlingError")
+        self.table.faults["TransactWriteItems"] = [throttled] * 10
+        with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: ThrottlingError$"):
+            self.add({"a": 1})
+        self.assertEqual(self.table.calls, ["TransactWriteItems"] * aws.MAX_ATTEMPTS)
 
     def test_for_as_long_as_there_is_time(self) -> None:
         self.table.faults["TransactWriteItems"] = [cancelled("None", "TransactionConflict")] * 99

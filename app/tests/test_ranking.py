@@ -179,6 +179,22 @@ class Tally(Requests):
             self.instance().tally({"k": 1}, work)
         self.assertEqual(work.publishes, 0)
 
+    def test_neither_a_publish_nor_a_read_begins_after_it(self) -> None:
+        for late, calls in [("Scan", ["GetObject"]), ("PutObject", ["GetObject", "PutObject"])]:
+            work = Work()
+            table, bucket = FakeDynamoDB(), FakeS3()
+
+            def called(operation: str, late: str = late, work: Work = work) -> None:
+                if operation == late:
+                    work.until = 0
+
+            table.notice = bucket.notice = called
+            bucket.faults["PutObject"] = [ClientError("PutObject", "PreconditionFailed", 412)]
+            instance = Ranking(counts_over(table), S3Reports(bucket, "reports", 600), 0)
+            with self.assertRaisesRegex(Unavailable, "out of time"):
+                instance.tally({"k": 1}, work)
+            self.assertEqual(bucket.calls, calls)
+
     def test_the_read_runs_beside_the_upserts(self) -> None:
         self.tally({"k": 1})
         together = threading.Barrier(2)  # breaks, and fails the test, if one has to wait

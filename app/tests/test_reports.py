@@ -29,6 +29,18 @@ class Published(unittest.TestCase):
         self.assertEqual(reports.encode(Report((), 0)), b'{"top10words": []}')
 
 
+class Read(unittest.TestCase):
+    def test_a_body_that_is_cut_off_is_asked_for_again(self) -> None:
+        bucket = FakeS3()
+        adapter = S3Reports(bucket, "reports", 600)
+        published = adapter.publish(REPORT, None)
+        bucket.broken_bodies = 1
+        self.assertEqual(adapter.read(), published)
+        bucket.broken_bodies = 2
+        with self.assertRaises(Unavailable):
+            adapter.read()
+
+
 class Url(unittest.TestCase):
     def test_is_valid_for_as_long_as_the_settings_say(self) -> None:
         adapter = S3Reports(FakeS3(), "reports", 77)

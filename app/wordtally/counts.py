@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from wordtally import aws, once
@@ -50,7 +50,9 @@ class DynamoDBCounts:
             for word, times in words.items()
         }
         try:
-            return {word: upsert.result() for word, upsert in upserts.items()}
+            # Not one after the other: a failure must not wait for slow ones before it.
+            wait(upserts.values(), return_when=FIRST_EXCEPTION)
+            return {word: upsert.result() for word, upsert in upserts.items() if upsert.done()}
         finally:
             for upsert in upserts.values():
                 upsert.cancel()

@@ -33,7 +33,8 @@ class Application:
     idempotency_hours: int
 
     def marker(self, key: str, text: str) -> once.Marker:
-        return once.marker(key, text, int(time.time()) + self.idempotency_hours * 3600)
+        now = int(time.time())
+        return once.marker(key, text, now, now + self.idempotency_hours * 3600)
 
 
 RECONCILE = {"task": "reconcile"}

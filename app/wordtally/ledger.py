@@ -1,11 +1,12 @@
 """Transactions over the words table and the table of markers: partition key `key` (S, a digest),
 sort key `chunk` (N), `digest` (S), and `expires_at` (N, seconds since 1970), DynamoDB's TTL."""
 
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wordtally import aws
+from wordtally.errors import Unavailable
 from wordtally.once import Marker
 from wordtally.work import Work, jittered_pause
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
-# Somebody else is writing the same word, or too much is written; nothing was done.
-_TRY_AGAIN = frozenset(["TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError"])
+# The SDK does not try these again, as they are reasons of another error.
+_THROTTLED = frozenset(["ProvisionedThroughputExceeded", "ThrottlingError"])
 
 
 class DynamoDBLedger:
@@ -35,9 +36,10 @@ class DynamoDBLedger:
         self._pause = pause
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Transactions that meet on a word are tried again for as long as there is time."""
+        """Transactions that meet on a word are tried again for as long as there is time, throttled
+        ones MAX_ATTEMPTS times."""
         actions = [self._put(marker), *(self._add(*entry) for entry in words.items())]
-        attempt = 0
+        attempt = throttled = 0
         while True:
             work.go_on()
             reasons = self._transact(actions)
@@ -45,10 +47,14 @@ class DynamoDBLedger:
                 work.upserts += len(words)
                 return None
             if reasons[0]["Code"] == "ConditionalCheckFailed":
-                return _marker_of(reasons[0]["Item"])
+                return _found(marker, reasons[0]["Item"])
             codes = {reason["Code"] for reason in reasons} - {"None"}
-            if codes - _TRY_AGAIN:
-                raise aws.AwsError(f"TransactWriteItems: {', '.join(sorted(codes))}")
+            cause = f"TransactWriteItems: {', '.join(sorted(codes))}"
+            if codes - _THROTTLED - {"TransactionConflict"}:
+                raise aws.AwsError(cause)
+            throttled += bool(codes & _THROTTLED)
+            if throttled == aws.MAX_ATTEMPTS:
+                raise Unavailable(cause)
             attempt += 1
             work.write_conflicts += 1
             self._pause(attempt)
@@ -77,7 +83,7 @@ class DynamoDBLedger:
                 },
                 # The TTL deletes some time after it is due.
                 "ConditionExpression": "attribute_not_exists(digest) OR expires_at < :now",
-                "ExpressionAttributeValues": {":now": {"N": str(int(time.time()))}},
+                "ExpressionAttributeValues": {":now": {"N": str(marker.asked_at)}},
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
@@ -120,10 +126,6 @@ class DynamoDBLedger:
         return found
 
 
-def _marker_of(item: dict[str, Any]) -> Marker:
-    return Marker(
-        item["key"]["S"],
-        item["digest"]["S"],
-        int(item["expires_at"]["N"]),
-        int(item["chunk"]["N"]),
-    )
+def _found(ours: Marker, item: dict[str, Any]) -> Marker:
+    """The marker in the place of ours."""
+    return replace(ours, digest=item["digest"]["S"], expires_at=int(item["expires_at"]["N"]))

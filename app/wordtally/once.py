@@ -28,6 +28,8 @@ class Marker:
     """SHA-256 of the text."""
     expires_at: int
     """Seconds since 1970, the same for all chunks of a text."""
+    asked_at: int
+    """When the request came. One moment for all chunks, so that no marker expires between two."""
     chunk: int = 0
 
 
@@ -36,15 +38,16 @@ class Ledger(Protocol):
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
         """Write the marker and add to the total of each word, all or nothing. None if that is
-        done, or the marker that is there already and has not expired: then nothing is."""
+        done, or the marker that is there already and had not expired at `asked_at`: then nothing
+        is."""
 
 
-def marker(key: str, text: str, expires_at: int) -> Marker:
+def marker(key: str, text: str, asked_at: int, expires_at: int) -> Marker:
     """The first marker of a text."""
     key_digest, digest = (
         hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest() for part in (key, text)
     )
-    return Marker(key_digest, digest, expires_at)
+    return Marker(key_digest, digest, expires_at, asked_at)
 
 
 def add(ledger: Ledger, first: Marker, words: Mapping[str, int], work: Work) -> None:

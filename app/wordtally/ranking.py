@@ -140,12 +140,12 @@ class Ranking:
             self._alone = published.etag is not None and published.etag == self._last.etag
         first = True
         while True:
-            work.go_on()
             current = published.report
             if current is None or (first and current.words_in_table <= scan_up_to_words):
                 fresh = self._rank_by_scan(totals, current, work)
             else:
                 fresh = Report(top(merge(current.top, totals)), current.words_in_table)
+            work.go_on()
             if fresh != current:
                 try:
                     self._last = self._reports.publish(fresh, published.etag)
@@ -165,6 +165,7 @@ class Ranking:
             # The scan is older than the next etag, so it must not be published as it is; but what
             # it found can be merged like any other observation, and repairs the report still.
             totals = dict(merge(fresh.top, totals))
+            work.go_on()
             published, remembered, first = self._reports.read(), False, False
 
     def _read_and_add(

@@ -31,17 +31,24 @@ class S3Reports:
     def read(self) -> Published:
         with aws.translated_errors():
             try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
+                answer, body = self._get()
             except Exception as error:
                 if aws.error_code(error) == "NoSuchKey":
                     return Published()
                 raise
-            body = answer["Body"].read()
         return Published(
             report=_decode(body, answer.get("Metadata", {})),
             etag=answer["ETag"],
             version_id=_version_id(answer),
         )
+
+    def _get(self) -> tuple[Mapping[str, Any], bytes]:
+        answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
+        try:
+            return answer, answer["Body"].read()
+        except Exception:  # noqa: BLE001 - once more: the body is no part of what the SDK retries
+            answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
+            return answer, answer["Body"].read()
 
     def publish(self, report: Report, etag: str | None) -> Published:
         condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
