@@ -30,7 +30,7 @@ resource "aws_dynamodb_table" "words" {
 
 # Which texts were counted under an Idempotency-Key.
 resource "aws_dynamodb_table" "markers" {
-  #checkov:skip=CKV_AWS_28:markers live for hours, and mean nothing beside an older words table
+  #checkov:skip=CKV_AWS_28:markers live for hours, and are emptied when the words table is restored (README)
   #checkov:skip=CKV_AWS_119:AWS's own key encrypts it, and it holds digests only
 
   name         = var.markers_table_name
