@@ -44,9 +44,8 @@ class Both(io.TextIOBase):
 def measure() -> None:
     python, machine = platform.python_version(), platform.machine()
     print(f"# Measured\n\nOne run of `make bench`, {date.today()}, Python {python}, {machine}.")
-    print(
-        "A fake AWS in a process of its own answers at once or after a delay that each part names."
-    )
+    print("A fake AWS in a process of its own answers at once or after a delay that is named.")
+    print("Times are the least of several runs, unless a percentile is named.")
     with aws.running("bench.endpoint") as url:
         endpoint = Endpoint(url)
         rows = growth.run(endpoint)
