@@ -43,13 +43,16 @@ class Both(io.TextIOBase):
 
 def measure() -> None:
     python, machine = platform.python_version(), platform.machine()
-    print(f"# Measured\n\nOne run of `make bench`, {date.today()}, Python {python}, {machine}.")
+    print(
+        f"# Measured\n\nPrinted by `make bench`, each part one run, {date.today()}, Python {python}, {machine}."
+    )
     print("A fake AWS in a process of its own answers at once or after a delay that is named.")
     print("Times are the least of several runs, unless a percentile is named.")
     with aws.running("bench.endpoint") as url:
         endpoint = Endpoint(url)
         rows = growth.run(endpoint)
         growth.show(rows)
+        plots.growth(rows)
         latency.show(endpoint)
         latency.show_workers(endpoint)
         contention.show(endpoint)
@@ -58,9 +61,8 @@ def measure() -> None:
         sizes = cold_start.sizes(endpoint)
         cold_start.show()
         cold_start.show_sizes(sizes)
-        text.show()
-        plots.growth(rows)
         plots.memory(sizes)
+        text.show()
     print(
         "\n## Simulation\n\nWhat docs/scale.md is about, in virtual time: the same on every machine."
     )

@@ -83,7 +83,7 @@ def sizes(endpoint: Endpoint) -> list[Size]:
     endpoint.reset(10_000, 5)
     return [
         Size(memory, *json.loads(output(_INSTANCE, share=min(1, memory / MB_PER_VCPU))))
-        for memory in (128, 256, 512, 768, 1024, 1536, MB_PER_VCPU)
+        for memory in (256, 512, 768, 1024, 1536, MB_PER_VCPU)
     ]
 
 

@@ -44,7 +44,8 @@ class Caller(HttpUser):  # type: ignore[misc]
             if answer.status_code == expected:
                 answer.success()
             else:
-                answer.failure(f"{answer.status_code} instead of {expected}: {answer.text[:200]}")
+                what = answer.error or answer.text[:200]
+                answer.failure(f"{answer.status_code} instead of {expected}: {what}")
             if answer.status_code == 200:
                 sent.update(text.split())
 

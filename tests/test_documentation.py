@@ -95,3 +95,22 @@ def test_security_says_nothing_without_a_test() -> None:
     assert len(table) >= 8
     for visitor, _, _, tests in table:
         assert TEST.findall(tests), f"nothing shows what stops {visitor}"
+
+
+FIGURE = r"\d+(?:,\d{3})*(?:\.\d+)?"
+
+
+def measured() -> set[str]:
+    return set(re.findall(FIGURE, (ROOT / "docs/bench.md").read_text(encoding="utf-8")))
+
+
+def test_the_figures_are_those_of_the_last_bench() -> None:
+    shown = re.findall(FIGURE, re.sub(r"\]\([^)]*\)|`[^`]*`", "", section("Measured")))
+    assert set(shown) - measured() == set()
+
+
+def test_the_results_of_the_simulation_are_those_it_prints() -> None:
+    text = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    for title in ("Today's design under load", "A hundred times more"):
+        for row in rows(text.split(f"## {title}", 1)[1]):
+            assert set(re.findall(FIGURE, " ".join(row))) - measured() == set()

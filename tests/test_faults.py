@@ -4,6 +4,7 @@ and the reconciliation make of it. README.md has the table of what can happen wi
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ POSTED = " ".join(word for word, times in TEXT.items() for _ in range(times))
 
 
 class Product:
-    """Two function instances on tables and a bucket of their own."""
+    """Function instances on tables and a bucket of their own."""
 
     def __init__(self, cloud: str) -> None:
         name = uuid.uuid4().hex
@@ -33,6 +34,7 @@ class Product:
         self.settings = Settings(aws.REGION, words, reports, 600, 0, markers, 24)
         self.dynamodb = aws.client("dynamodb", cloud)
         self.one, self.other = (handler.application(self.settings) for _ in range(2))
+        self.scanning = handler.application(replace(self.settings, scan_up_to_words=1000))
 
     def send(
         self, instance: handler.Application, text: str, key: str | None = None
@@ -88,7 +90,8 @@ def row_of(operation: str, fault: str) -> str:
     """The README's name for it."""
     adding = operation == "UpdateItem"
     if fault == "throttled always":
-        return f"{'DynamoDB' if adding else 'S3'} throttles or is away"
+        away = "S3" if operation.endswith("Object") else "DynamoDB"
+        return f"{away} throttles or is away"
     if fault.startswith("killed"):
         return "the function is killed " + ("while it counts" if adding else "afterwards")
     if "after it took effect" in fault:
@@ -133,7 +136,7 @@ def counted(table: dict[str, int]) -> str:
 
 
 CALLS = {
-    False: ["UpdateItem", "GetObject", "PutObject"],
+    False: ["UpdateItem", "Scan", "GetObject", "PutObject"],
     True: ["TransactWriteItems", "BatchGetItem", "GetObject", "PutObject"],
 }
 
@@ -154,11 +157,10 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
     expected = with_a_key if keyed else without_a_key
     status, may_be_counted, shown = expected(operation, fault)
 
-    store: Any = (
-        product.one.reports if operation.endswith("Object") else product.one.ranking._counts
-    )
+    one = product.scanning if operation == "Scan" else product.one
+    store: Any = one.reports if operation.endswith("Object") else one.ranking._counts
     with injected(store._client, operation, FAULTS[fault]) as injector:
-        assert product.send(product.one, POSTED, key) == status
+        assert product.send(one, POSTED, key) == status
     assert injector.happened
     table = product.table()
     assert counted(table) in may_be_counted
