@@ -32,9 +32,10 @@ demo: .venv/run/ready ## Post a text file and print its ten most frequent words 
 stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emulated AWS and serve that (PORT= API_KEY=)
 	@exec $(TEST) -m local.stack
 
+# A file's tests share what they deploy, and go through its life in order.
 .PHONY: test
 test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
-	$(TEST) -m pytest -n 2 --dist loadgroup
+	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
 fuzz: .venv/test/ready ## Look for faults with new random input, for some minutes

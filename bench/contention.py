@@ -66,7 +66,7 @@ def run(endpoint: Endpoint, clients: int) -> Row:
 
 
 def _is_exact() -> bool:
-    """Whether the report is the top ten of a whole scan, and every request was counted."""
+    """Whether the report is the top ten of a whole scan."""
     application = handler.application(designs.SETTINGS)
     totals = {
         word: times
@@ -77,7 +77,7 @@ def _is_exact() -> bool:
     return report is not None and report.top == ranking.top(totals.items())
 
 
-def show(endpoint: Endpoint) -> list[Row]:
+def show(endpoint: Endpoint) -> None:
     rows = [run(endpoint, clients) for clients in (1, 2, 4, 8, 16, 32, 64)]
     print("\n## Contention\n")
     print(f"{REQUESTS} requests of three or four hot words, each client an instance of its own and")
@@ -110,4 +110,3 @@ def show(endpoint: Endpoint) -> list[Row]:
             for row in rows
         ),
     )
-    return rows

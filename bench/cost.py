@@ -1,13 +1,14 @@
 """USD per million requests, from the calls counted and a list of prices."""
 
 from bench import corpus, designs, prices
+from bench.cloud import DEFAULT_TIMING
 from bench.designs import Endpoint, Seen
 from bench.growth import SIZES, measured
 from bench.measure import table
+from bench.synchronous import LOG_BYTES
 
-MEMORY_MB = 1769  # as in main.tf
+MEMORY_MB = DEFAULT_TIMING.memory_mb
 DELAY_MS = 5
-LOG_BYTES = 1_000  # both lines of a request: the function's and the API's
 
 DESIGNS = {
     "this product": designs.product,

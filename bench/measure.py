@@ -93,4 +93,4 @@ def _cell(value: object) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").removesuffix(" %").isdigit() or cell == "—"
+    return cell.replace(",", "").replace(".", "").removesuffix("%").isdigit() or cell == "–"

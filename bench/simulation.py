@@ -7,7 +7,7 @@ data for whoever wants to draw it.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bench import batched, prices, synchronous, workload
+from bench import batched, measure, prices, synchronous, workload
 from bench.batched import Flow, Plan
 from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
 from bench.synchronous import Row
@@ -47,12 +47,8 @@ def monthly(rate: float, per_million: float) -> float:
 
 
 def table(title: str, head: str, rows: Iterable[Sequence[object]]) -> None:
-    columns = head.split(" | ")
-    print(f"\n{title}\n")
-    print(f"| {head} |")
-    print("|" + "|".join("---:" if index else "---" for index in range(len(columns))) + "|")
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
+    print(f"\n{title}")
+    measure.table(head.split(" | "), rows)
 
 
 def milliseconds(seconds: float) -> str:

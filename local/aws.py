@@ -184,13 +184,11 @@ def _problem(
 
 def serve(application: Wsgi) -> None:
     """Serve on a free port until standard input ends."""
-    from cheroot.wsgi import Server
+    from local.http_server import HttpServer
 
     # Whoever started this may have blocked them in itself.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-    server = Server(("127.0.0.1", 0), application, numthreads=32)
-    # Clients keep dozens of connections; closing those above cheroot's 10 costs a new one a call.
-    server.keep_alive_conn_limit = 1000
+    server = HttpServer(("127.0.0.1", 0), application, numthreads=32)
     server.prepare()
     threading.Thread(target=server.serve, daemon=True).start()
     print(f"http://127.0.0.1:{server.bind_addr[1]}", flush=True)

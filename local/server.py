@@ -9,13 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from cheroot.wsgi import Server
 from wordtally import authorizer, handler
 from wordtally.settings import Settings
 
 from local import aws
 from local.aws import Wsgi
 from local.gateway import Gateway, Route
+from local.http_server import HttpServer
 from local.instances import Handler, InProcessFunction
 
 TABLE = "wordtally-words"
@@ -24,17 +24,6 @@ MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
 """Requests served at once; more wait."""
-
-
-class HttpServer(Server):
-    """cheroot's, without its error messages: they quote what a client sent."""
-
-    keep_alive_conn_limit = CONCURRENCY
-
-    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
-        del msg, level, traceback
-        if error := sys.exc_info()[0]:
-            print(f"HTTP server: {error.__name__}", file=sys.stderr)
 
 
 @contextlib.contextmanager

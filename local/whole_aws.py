@@ -88,6 +88,13 @@ def evaluate_bucket_policy_conditions() -> None:
     FakeBucket.get_permission = get_permission
 
 
+def let_delete_markers_go() -> None:
+    """moto cannot remove them from a bucket that is versioned no more: no destroy would end well."""
+    from moto.s3.models import FakeDeleteMarker
+
+    FakeDeleteMarker.dispose = lambda _: None
+
+
 def limit_tables() -> None:
     """moto drops OnDemandThroughput: eternal drift, and nothing is ever throttled."""
     from moto.core.exceptions import JsonRESTError
@@ -280,6 +287,7 @@ def unhurried(application: aws.Wsgi) -> aws.Wsgi:
 if __name__ == "__main__":
     keep_function_settings()
     evaluate_bucket_policy_conditions()
+    let_delete_markers_go()
     limit_tables()
     add_budget_actions()
     add_anomaly_actions()

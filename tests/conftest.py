@@ -15,7 +15,7 @@ from hypothesis import settings
 from wordtally import aws as product_aws
 
 from local import aws
-from local.server import HttpServer
+from local.http_server import HttpServer
 
 ROOT = Path(__file__).parents[1]
 

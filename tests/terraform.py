@@ -8,10 +8,7 @@ import pytest
 from local import terraform
 from local.terraform import ROOT, flags
 
-# Terraform keeps two cores busy: its tests run in one process, in the order of their files.
-ONE_AT_A_TIME = pytest.mark.xdist_group("terraform")
-
-__all__ = ["ONE_AT_A_TIME", "ROOT", "Terraform", "flags", "missing", "needed"]
+__all__ = ["ROOT", "Terraform", "flags", "missing", "needed"]
 
 
 def missing(reason: str) -> None:

@@ -10,8 +10,6 @@ from terraform import ROOT
 from local import aws
 from local.terraform import init_arguments
 
-pytestmark = terraform.ONE_AT_A_TIME
-
 NAME = "wordtally-state-123456789012"
 STATE = "wordtally/terraform.tfstate"
 

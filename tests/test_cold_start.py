@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from test_settings import GOOD as SETTINGS
+
 from local import aws
 
 BUDGET = 350
@@ -25,13 +27,8 @@ print(json.dumps(sorted(sys.modules)))
 def modules_of_one_request() -> set[str]:
     environment = {
         **aws.environment("http://127.0.0.1:9"),
+        **SETTINGS,
         "PYTHONPATH": "app",
-        "WORDS_TABLE": "words",
-        "REPORTS_BUCKET": "reports",
-        "PRESIGNED_URL_EXPIRY_SECONDS": "600",
-        "SCAN_UP_TO_WORDS": "1000",
-        "MARKERS_TABLE": "markers",
-        "IDEMPOTENCY_HOURS": "24",
         "PATH": os.environ["PATH"],
     }
     run = subprocess.run(

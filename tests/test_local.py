@@ -1,5 +1,6 @@
 """The product on one machine: the HTTP API look-alike, and `make run` as a process."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import requests
 from conftest import curl_line, start_product
 
 from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
+from local.http_server import HttpServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -176,6 +178,17 @@ class TestAuthorizer:
     def test_a_broken_authorizer_is_500(self, serve: Callable[[Any], str]) -> None:
         assert self.answer(serve, FunctionError(), "right").status_code == 500
         assert self.function.events == []
+
+
+class TestServer:
+    def test_clients_that_come_at_once_wait_their_turn(self) -> None:
+        """None is turned away or reset while the server has not got round to accepting it."""
+        server = HttpServer(("127.0.0.1", 0), Gateway({}))
+        server.prepare()  # listens, and accepts nobody yet
+        with contextlib.ExitStack() as stack:
+            stack.callback(server.stop)
+            for _ in range(100):
+                stack.enter_context(socket.create_connection(server.bind_addr, timeout=5))
 
 
 class TestProduct:

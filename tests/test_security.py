@@ -10,19 +10,16 @@ from unittest import mock
 import boto3
 import pytest
 import requests
-import terraform
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from test_deployment import KEY, PREVIOUS_KEY, Deployment, post
+from test_deployment import KEY, PREVIOUS_KEY, Deployment, deploying, post
 
 from local import aws
 from local.permissions import ACCOUNT
 
 Serve = Callable[[Any], str]
-
-pytestmark = terraform.ONE_AT_A_TIME
 
 EXPIRY_SECONDS = 300
 KEYS = {"api_key": KEY, "api_key_previous": PREVIOUS_KEY}
@@ -31,13 +28,8 @@ KEYS = {"api_key": KEY, "api_key_previous": PREVIOUS_KEY}
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Deployed with two keys, and one text posted."""
-    terraform.needed()
-    with aws.running("local.whole_aws") as cloud:
-        configuration = terraform.Terraform(tmp_path_factory.mktemp("guarded"), cloud)
-        configuration.without_lifecycle()
-        variables = {"presigned_url_expiry": EXPIRY_SECONDS}
-        deployment = Deployment(configuration, variables, cloud)
-        deployment.apply(**KEYS)
+    variables = {"presigned_url_expiry": EXPIRY_SECONDS}
+    with deploying(tmp_path_factory.mktemp("guarded"), variables, **KEYS) as deployment:
         yield deployment
 
 

@@ -16,8 +16,6 @@ from terraform import ROOT
 import local.terraform
 from local import aws
 
-pytestmark = terraform.ONE_AT_A_TIME
-
 PACKAGE = ROOT / "modules/function/package.py"
 
 

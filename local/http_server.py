@@ -1,0 +1,25 @@
+"""The HTTP server in front of the gateway and of the emulated AWS."""
+
+import sys
+from typing import Any
+
+from cheroot.wsgi import Server
+
+
+class HttpServer(Server):
+    """cheroot's, for clients that keep many connections, and without its messages.
+
+    With its own limits, connections are reset under requests that were sent: when more than 5 wait
+    to be accepted, and when one was idle for 10 s just as it is used again. Its messages quote what
+    a client sent.
+    """
+
+    keep_alive_conn_limit = 1000
+
+    def __init__(self, address: tuple[str, int], application: Any, **settings: Any) -> None:
+        super().__init__(address, application, request_queue_size=1000, timeout=300, **settings)
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        del msg, level, traceback
+        if error := sys.exc_info()[0]:
+            print(f"HTTP server: {error.__name__}", file=sys.stderr)
