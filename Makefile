@@ -71,7 +71,7 @@ bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/pl
 	@$(BENCH) -m bench
 
 .PHONY: load
-load: .venv/run/ready .venv/bench/ready ## Put load on make run, or on URL= (USERS=32 SECONDS=60 API_KEY=)
+load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Put load on run and stack, or on URL= (USERS=32 SECONDS=60 API_KEY=)
 	@$(BENCH) -m bench.load
 
 .PHONY: pin

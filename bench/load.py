@@ -1,7 +1,7 @@
-"""`make load`: many clients at once for a bounded time, against `make run` or any URL= that answers.
+"""`make load`: many callers at once for a bounded time, on `make run`, on `make stack`, or on URL=.
 
 Every answer must be one of the contract, no counted word may be missing from the report at the end,
-and the memory of what serves must not grow. Exits with 1 if one of these fails.
+and what serves must not grow. Exits with 1 if one of these fails.
 """
 
 import os
@@ -11,59 +11,70 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
-from pathlib import Path
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
-from locust import HttpUser, constant, events, task
+import psutil
+from locust import HttpUser, constant, task
 from locust.env import Environment
 
 from bench.measure import table
+from local import terraform
 
 USERS = int(os.environ.get("USERS", "32"))
 SECONDS = int(os.environ.get("SECONDS", "60"))
 API_KEY = os.environ.get("API_KEY", "")
+QUARTERS = 4
+
+SERVERS = {
+    "make run": [".venv/run/bin/python", "-m", "local"],
+    "make stack": [".venv/test/bin/python", "-m", "local.stack"],
+}
+
+HEADER = ["on", "s", "requests", "a second", "p50, ms", "p95", "p99", "wrong", "report", "MB"]
 
 # Words that no other run posts: the ten most frequent ones are all of this run's.
 RUN = uuid.uuid4().hex[:8]
 WORDS = [f"{RUN}x{number}" for number in range(15)]
-
-sent: Counter[str] = Counter()
 
 
 class Caller(HttpUser):  # type: ignore[misc]
     """Posts texts of a few words, a third of them under a key, and each tenth badly."""
 
     wait_time = constant(0)
+    counted: Counter[str]
 
-    def post(self, text: str, expected: int, **headers: str) -> None:
-        headers["x-api-key"] = API_KEY
-        body = {"parameter": text}
+    def post(self, text: str, key: str = "", expected: int = 200) -> bool:
+        """Whether it is answered as expected: not so if the API throttles, or if it is wrong."""
+        body, headers = {"parameter": text}, {"x-api-key": API_KEY}
+        if key:
+            headers["Idempotency-Key"] = key
         with self.client.post("", json=body, headers=headers, catch_response=True) as answer:
-            if answer.status_code == expected:
+            if answer.status_code in (expected, 429):
                 answer.success()
             else:
                 what = answer.error or answer.text[:200]
                 answer.failure(f"{answer.status_code} instead of {expected}: {what}")
-            if answer.status_code == 200:
-                sent.update(text.split())
+            return bool(answer.status_code == expected)
 
     @task(6)
     def counts(self) -> None:
-        self.post(_text(), 200)
+        text = _text()
+        if self.post(text):
+            self.counted.update(text.split())
 
     @task(3)
     def counts_once(self) -> None:
         """Sent twice, counted once."""
-        text, key = _text(), {"Idempotency-Key": uuid.uuid4().hex}
-        self.post(text, 200, **key)
-        self.post(text, 200, **key)
-        sent.subtract(text.split())
+        text, key = _text(), uuid.uuid4().hex
+        if self.post(text, key) | self.post(text, key):
+            self.counted.update(text.split())
 
     @task(1)
     def is_refused(self) -> None:
-        self.post("!!!", 400)
+        self.post("!!!", expected=400)
 
 
 def _text() -> str:
@@ -71,96 +82,129 @@ def _text() -> str:
     return " ".join(random.choices(WORDS, k=random.randint(1, 6)) * 20)
 
 
-def resident_mb(process: subprocess.Popen[str]) -> float:
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("it has ended")
+@dataclass
+class Outcome:
+    total: Any  # locust's statistics of all requests
+    errors: list[str]
+    seconds: float
+    memory: list[float] = field(default_factory=list)
+    """MB after each quarter of the time; nothing of a server that somebody else started."""
+    wrong: str = ""
+    """What the report shows, and what it should; empty if they are the same."""
+
+    @property
+    def fine(self) -> bool:
+        grew = bool(self.memory) and self.memory[-1] > 1.1 * self.memory[0]
+        return not (self.total.num_failures or self.wrong or grew)
+
+    def row(self, name: str) -> list[object]:
+        return [
+            name,
+            self.seconds,
+            self.total.num_requests,
+            self.total.num_requests / self.seconds,
+            *(self.total.get_response_time_percentile(share) for share in (0.5, 0.95, 0.99)),
+            self.total.num_failures,
+            "wrong" if self.wrong else "exact",
+            ", ".join(f"{mb:.0f}" for mb in self.memory) or "–",
+        ]
 
 
-def start() -> tuple[subprocess.Popen[str], str]:
-    """What `make run` starts, and its URL."""
-    process = subprocess.Popen(
-        [".venv/run/bin/python", "-m", "local"],
+def load(url: str, server: psutil.Process | None) -> Outcome:
+    counted: Counter[str] = Counter()
+    caller = type("Caller", (Caller,), {"counted": counted})
+    environment = Environment(user_classes=[caller], host=url, stop_timeout=60)
+    runner = environment.create_local_runner()
+    runner.start(USERS, spawn_rate=USERS)
+    memory, began = [], time.monotonic()
+    for quarter in range(QUARTERS):
+        gevent.sleep(began + SECONDS * (quarter + 1) / QUARTERS - time.monotonic())
+        if server:
+            memory.append(megabytes(server))
+    runner.stop()  # each caller ends with the answer it waits for
+    return Outcome(
+        environment.stats.total,
+        [f"{error.error} ({error.occurrences})" for error in environment.stats.errors.values()],
+        time.monotonic() - began,
+        memory,
+        difference(url, counted),
+    )
+
+
+def megabytes(server: psutil.Process) -> float:
+    """Of the server and its function instances; the emulated AWS keeps what it is given."""
+    processes = [
+        process
+        for process in [server, *server.children(recursive=True)]
+        if not {"local.aws", "local.whole_aws"} & set(process.cmdline())
+    ]
+    resident: int = sum(process.memory_info().rss for process in processes)
+    return resident / 2**20
+
+
+def difference(url: str, counted: Counter[str]) -> str:
+    """Between the report and what was counted, after one more text: an older URL may pin an older
+    version of the report."""
+    import requests  # once locust has had gevent patch what it uses
+
+    headers = {"x-api-key": API_KEY}
+    last = requests.post(url, json={"parameter": WORDS[0]}, headers=headers, timeout=30).json()
+    counted[WORDS[0]] += 1
+    top = requests.get(last["url"], timeout=10).json()["top10words"]
+    shown = [(entry["word"], entry["times"]) for entry in top]
+    expected = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
+    return "" if shown == expected else f"the report has {shown} instead of {expected}"
+
+
+def started(command: list[str]) -> tuple[subprocess.Popen[str], str]:
+    """A server of our own, and its URL. Exit with what it printed if it does not start."""
+    server = subprocess.Popen(
+        command,
         env={**os.environ, "PORT": "0"},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("  curl"):
-            gevent.spawn(process.stdout.read)  # or its log would fill the pipe
-            return process, shlex.split(line)[-1]
-    raise RuntimeError("it did not start")
+    assert server.stdout
+    printed = []
+    for line in server.stdout:
+        if line.startswith("  curl "):
+            gevent.spawn(deque, server.stdout, 0)  # or its log would fill the pipe
+            return server, shlex.split(line)[-1]
+        printed.append(line)
+    sys.exit("".join(printed))
+
+
+def on_its_own(command: list[str]) -> Outcome:
+    server, url = started(command)
+    try:
+        return load(url, psutil.Process(server.pid))
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
 def main() -> None:
-    url = os.environ.get("URL") or ""
-    process = None
-    if not url:
-        process, url = start()
-    environment = Environment(user_classes=[Caller], events=events, host=url, stop_timeout=30)
-    runner = environment.create_local_runner()
-    runner.start(USERS, spawn_rate=USERS)
-    memory = []
-    began = time.monotonic()
-    while time.monotonic() - began < SECONDS:
-        gevent.sleep(SECONDS / 4)
-        if process:
-            memory.append(resident_mb(process))
-    runner.stop()  # each caller ends with the answer it waits for
-    ok = report(environment, time.monotonic() - began, memory)
-    if process:
-        process.terminate()
-        process.wait(timeout=10)
-    sys.exit(0 if ok else 1)
+    if url := os.environ.get("URL"):
+        outcomes = {url: load(url, None)}
+    else:
+        outcomes = {name: on_its_own(command) for name, command in SERVERS.items() if can(name)}
+    print(f"\n{USERS} callers without a pause; a third of the texts twice, under a key.")
+    table(HEADER, [outcome.row(name) for name, outcome in outcomes.items()])
+    for name, outcome in outcomes.items():
+        for problem in filter(None, [*outcome.errors, outcome.wrong]):
+            print(f"\n{name}: {problem}")
+    sys.exit(0 if all(outcome.fine for outcome in outcomes.values()) else 1)
 
 
-def report(environment: Any, seconds: float, memory: list[float]) -> bool:
-    import requests
-
-    # Once more, as each URL may pin the version that its request wrote.
-    last = requests.post(
-        environment.host,
-        json={"parameter": WORDS[0]},
-        headers={"x-api-key": API_KEY},
-        timeout=30,
-    ).json()
-    sent[WORDS[0]] += 1
-    top = requests.get(last["url"], timeout=10).json()["top10words"]
-    shown = {entry["word"]: entry["times"] for entry in top}
-    total = environment.stats.total
-    expected = dict(sorted(sent.items(), key=lambda entry: (-entry[1], entry[0]))[:10])
-    exact = shown == expected
-    table(
-        [
-            "callers",
-            "s",
-            "requests",
-            "a second",
-            "wrong answers",
-            "p50, ms",
-            "p95",
-            "p99",
-            "report",
-        ],
-        [
-            [
-                USERS,
-                seconds,
-                total.num_requests,
-                total.num_requests / seconds,
-                total.num_failures,
-                *(total.get_response_time_percentile(p) for p in (0.5, 0.95, 0.99)),
-                "exact" if exact else f"{shown} instead of {expected}",
-            ]
-        ],
-    )
-    for error in environment.stats.errors.values():
-        print(error.error, error.occurrences)
-    if memory:
-        print("\nMB of memory after each quarter: " + ", ".join(f"{mb:.0f}" for mb in memory))
-    return exact and not total.num_failures
+def can(name: str) -> bool:
+    try:
+        if name == "make stack":
+            terraform.init_arguments()
+    except terraform.Missing as reason:
+        print(f"Without {name}: {reason}")
+        return False
+    return True
 
 
 if __name__ == "__main__":
