@@ -36,8 +36,9 @@ def respond(event: dict[str, Any], request_id: str, tally: Tally) -> Answer:
     """Answer one request and log one summary line for it.
 
     `tally` takes the text and the idempotency key, if any, and returns the report's URL; what it
-    puts into the dict it is given goes into the summary, also when it fails. Neither text nor headers are ever logged: of an
-    unforeseen error the log gets the types and the stack, not the messages, which may quote them.
+    puts into the dict it is given goes into the summary, also when it fails. Neither text nor
+    headers are ever logged: of an unforeseen error the log gets the types and the stack, not the
+    messages, which may quote them.
     """
     started = time.perf_counter()
     summary: dict[str, Any] = {}
