@@ -272,6 +272,15 @@ class Memory(Requests):
         report = self.tally({"k": 1}, instance=self.one)
         self.assertEqual(report.top, (("elsewhere", 9), ("k", 4)))
 
+    def test_totals_that_left_the_table_do_not_come_back_from_memory(self) -> None:
+        for _ in range(3):
+            self.tally({"deleted": 9, "restored": 4}, instance=self.one)
+        del self.table.items["deleted"], self.bucket.objects[KEY]
+        self.table.items["restored"] = 5
+        self.other.reconcile(Work())
+        report = self.tally({"k": 1}, instance=self.one)
+        self.assertEqual(report.top, (("restored", 5), ("k", 1)))
+
     def test_serves_a_small_table_that_is_scanned_too(self) -> None:
         small = self.instance(scan_up_to_words=100)
         for _ in range(3):
@@ -279,6 +288,14 @@ class Memory(Requests):
         self.table.items["crashed"] = 9
         self.assertEqual(self.calls({"k": 1}, instance=small), ["UpdateItem", "Scan", "PutObject"])
         self.assertEqual(json.loads(self.bucket.objects[KEY]["Body"])["top10words"][0]["times"], 9)
+
+    def test_after_a_failure_it_reads_again(self) -> None:
+        for _ in range(3):
+            self.tally({"k": 1}, instance=self.one)
+        self.table.faults["UpdateItem"] = [ReadTimeoutError()]
+        with self.assertRaises(Unavailable):
+            self.tally({"k": 1}, instance=self.one)
+        self.assertIn("GetObject", self.calls({"k": 1}, instance=self.one))
 
     def test_a_publish_whose_answer_was_lost_is_read_again(self) -> None:
         for _ in range(3):

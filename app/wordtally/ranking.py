@@ -106,8 +106,9 @@ class Ranking:
         self._aside = aside or ThreadPoolExecutor(1)
         self._pause = pause or jittered_pause
         self._last = Published()
-        # Whether a read found what this instance left there. Then it need not read before the next
-        # publish; while others publish too, that would cost more lost publishes than it saves reads.
+        # Whether a read found what this instance left there, and all has gone well since. Then it need
+        # not read before the next publish; while others publish too, that would cost more lost
+        # publishes than it saves reads.
         self._alone = False
 
     def tally(
@@ -132,17 +133,20 @@ class Ranking:
         marker: Marker | None,
         scan_up_to_words: int,
     ) -> Published:
-        remembered = self._alone
+        remembered, self._alone = self._alone, False
         if remembered:
             published, totals = self._last, self._counts.add(words, work, marker)
         else:
             published, totals = self._read_and_add(words, work, marker)
-            self._alone = published.etag is not None and published.etag == self._last.etag
+        alone = self._left(published)
         first = True
         while True:
             current = published.report
             if current is None or (first and current.words_in_table <= scan_up_to_words):
                 fresh = self._rank_by_scan(totals, current, work)
+                # The scan is older than the next etag, so it must not be published under that as it
+                # is; but what it found can be merged like any other observation, and repairs still.
+                totals = dict(merge(fresh.top, totals))
             else:
                 fresh = Report(top(merge(current.top, totals)), current.words_in_table)
             work.go_on()
@@ -150,23 +154,25 @@ class Ranking:
                 try:
                     self._last = self._reports.publish(fresh, published.etag)
                 except Conflict:
-                    self._alone = False
                     work.conflicts += 1
                     if work.conflicts == MAX_CONFLICTS:
                         raise Unavailable("too many requests publish at once") from None
                     self._pause(work.conflicts)
                 else:
                     work.publishes += 1
+                    self._alone = alone
                     return self._last
             elif not remembered:
-                self._last = published
+                self._last, self._alone = published, alone
                 return published
             # What was remembered may be gone, so only what was read is good enough to point to.
-            # The scan is older than the next etag, so it must not be published as it is; but what
-            # it found can be merged like any other observation, and repairs the report still.
-            totals = dict(merge(fresh.top, totals))
             work.go_on()
             published, remembered, first = self._reports.read(), False, False
+            alone = self._left(published)
+
+    def _left(self, published: Published) -> bool:
+        """Whether it is what this instance published or read last."""
+        return published.etag is not None and published.etag == self._last.etag
 
     def _read_and_add(
         self, words: Mapping[str, int], work: Work, marker: Marker | None
