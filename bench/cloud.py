@@ -189,7 +189,8 @@ class Instance:
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
         raise NotImplementedError("no request of the simulation scans: the report is there")
 
-    def read(self) -> Published:
+    def read(self, work: Work) -> Published:
+        work.go_on()
         result: Published = self.clock.wait_for(
             lambda resume: self._call(self._cloud.timing.get, self._cloud.get, resume)
         )

@@ -73,7 +73,7 @@ def _is_exact() -> bool:
         for page in application.ranking._counts.scan(0, Work())
         for word, times in page.items()
     }
-    report = application.reports.read().report
+    report = application.reports.read(Work()).report
     return report is not None and report.top == ranking.top(totals.items())
 
 

@@ -54,7 +54,7 @@ class Product:
         return {item["word"]["S"]: int(item["times"]["N"]) for item in items}
 
     def report_is_right(self) -> bool:
-        report = self.other.reports.read().report
+        report = self.other.reports.read(Work()).report
         return report is not None and report.top == ranking.top(self.table().items())
 
 

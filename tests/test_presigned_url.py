@@ -100,7 +100,8 @@ def test_with_versioning_it_pins_what_this_request_wrote(s3: Any) -> None:
     adapter.publish(Report((("naïve", 3),), 1), first.etag)
     assert requests.get(adapter.url(first), timeout=10).json()["top10words"][0]["times"] == 2
     assert (
-        requests.get(adapter.url(adapter.read()), timeout=10).json()["top10words"][0]["times"] == 3
+        requests.get(adapter.url(adapter.read(Work())), timeout=10).json()["top10words"][0]["times"]
+        == 3
     )
 
 
@@ -109,4 +110,4 @@ def test_after_versioning_was_suspended_it_pins_nothing(s3: Any) -> None:
     set_versioning(s3, "Suspended")
     adapter = reports.connect(settings())
     adapter.publish(REPORT, None)
-    assert "versionId" not in adapter.url(adapter.read())
+    assert "versionId" not in adapter.url(adapter.read(Work()))

@@ -182,7 +182,7 @@ class Walk(RuleBasedStateMachine):
             assert self.least[word] <= times <= self.most[word]
 
     def report_is_right(self) -> None:
-        report = S3Reports(self.bucket, "reports", 600).read().report  # type: ignore[arg-type]
+        report = S3Reports(self.bucket, "reports", 600).read(Work()).report  # type: ignore[arg-type]
         assert report is not None
         assert report.top == ranking.top(self.table.items.items())
 

@@ -119,31 +119,31 @@ class ReportsContract:
     reports: S3Reports
 
     def test_nothing_is_read_before_the_first_publish(self) -> None:
-        self.assertEqual(self.reports.read(), Published())
+        self.assertEqual(self.reports.read(Work()), Published())
 
     def test_what_is_published_is_read(self) -> None:
         report = Report((("don't", 3), ("हिन्दी", 3), ("好", 1)), 7)
         published = self.reports.publish(report, None)
-        self.assertEqual(self.reports.read(), published)
+        self.assertEqual(self.reports.read(Work()), published)
         self.assertEqual(published.report, report)
 
     def test_the_first_publish_conflicts_with_another_first(self) -> None:
         self.reports.publish(ONE, None)
         with self.assertRaises(Conflict):
             self.reports.publish(TWO, None)
-        self.assertEqual(self.reports.read().report, ONE)
+        self.assertEqual(self.reports.read(Work()).report, ONE)
 
     def test_a_publish_against_the_read_etag_replaces(self) -> None:
         self.reports.publish(ONE, None)
-        self.reports.publish(TWO, self.reports.read().etag)
-        self.assertEqual(self.reports.read().report, TWO)
+        self.reports.publish(TWO, self.reports.read(Work()).etag)
+        self.assertEqual(self.reports.read(Work()).report, TWO)
 
     def test_a_publish_against_an_older_etag_conflicts(self) -> None:
         old = self.reports.publish(ONE, None).etag
         self.reports.publish(TWO, old)
         with self.assertRaises(Conflict):
             self.reports.publish(ONE, old)
-        self.assertEqual(self.reports.read().report, TWO)
+        self.assertEqual(self.reports.read(Work()).report, TWO)
 
     def test_what_this_product_did_not_write_is_no_report_but_can_be_replaced(self) -> None:
         good = b'{"top10words": [{"word": "a", "times": 1}]}'
@@ -159,6 +159,6 @@ class ReportsContract:
             (good.replace(b"1}", b'1, "more": 2}'), {"words-in-table": "1"}),
         ]:
             self.client.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
-            published = self.reports.read()
+            published = self.reports.read(Work())
             self.assertIsNone(published.report)
             self.assertEqual(self.reports.publish(ONE, published.etag).report, ONE)

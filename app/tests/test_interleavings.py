@@ -136,11 +136,11 @@ class Ports(Executor):
     def everything(self) -> dict[str, int]:
         return {word: times for page in self.scan(None, Work()) for word, times in page.items()}
 
-    def submit(self, read: Callable[[], Published]) -> Any:  # type: ignore[override]
+    def submit(self, read: Callable[[Work], Published], work: Work) -> Any:  # type: ignore[override]
         self.aside = ("read",)
-        return SimpleNamespace(result=read, exception=lambda: None)
+        return SimpleNamespace(result=lambda: read(work), exception=lambda: None)
 
-    def read(self) -> Published:
+    def read(self, work: Work) -> Published:
         published, self.early = self.early, None
         if published is None:
             self.aside = None
@@ -420,7 +420,7 @@ class BrokenProtocols(unittest.TestCase):
             totals = ports.add(dict(requests[0]), Work())
             while True:
                 page = ports.everything()
-                etag = ports.read().etag
+                etag = ports.read(Work()).etag
                 fresh = Report(ranking.top(ranking.merge(page.items(), totals)), 0)
                 try:
                     ports.publish(fresh, etag)
@@ -433,7 +433,7 @@ class BrokenProtocols(unittest.TestCase):
     def test_using_a_scan_again_after_a_conflict_is_caught(self) -> None:
         def scans_once(ports: Ports, requests: tuple[Words, ...], limit: int) -> None:
             totals = ports.add(dict(requests[0]), Work())
-            etag = ports.read().etag
+            etag = ports.read(Work()).etag
             page = ports.everything()
             fresh = Report(ranking.top(ranking.merge(page.items(), totals)), 0)
             while True:
@@ -441,7 +441,7 @@ class BrokenProtocols(unittest.TestCase):
                     ports.publish(fresh, etag)
                     return
                 except Conflict:
-                    etag = ports.read().etag
+                    etag = ports.read(Work()).etag
 
         self.assert_caught(protocol=scans_once)
 

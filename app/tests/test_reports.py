@@ -2,12 +2,14 @@
 tested in tests/test_presigned_url.py, which needs boto3."""
 
 import unittest
+from typing import Any
 
 from fakes import ClientError, FakeS3, ReadTimeoutError
 from wordtally import aws, reports
 from wordtally.errors import Unavailable
 from wordtally.ranking import Report
 from wordtally.reports import KEY, S3Reports
+from wordtally.work import Work
 
 REPORT = Report((("naïve", 2), ("don't", 1)), words_in_table=5)
 
@@ -35,10 +37,25 @@ class Read(unittest.TestCase):
         adapter = S3Reports(bucket, "reports", 600)
         published = adapter.publish(REPORT, None)
         bucket.broken_bodies = 1
-        self.assertEqual(adapter.read(), published)
+        self.assertEqual(adapter.read(Work()), published)
         bucket.broken_bodies = 2
         with self.assertRaises(Unavailable):
-            adapter.read()
+            adapter.read(Work())
+
+    def test_but_not_after_the_deadline(self) -> None:
+        work = Work()
+
+        class Slow(FakeS3):
+            def get_object(self, **arguments: Any) -> dict[str, Any]:
+                work.until = 0
+                return super().get_object(**arguments)
+
+        bucket = Slow()
+        adapter = S3Reports(bucket, "reports", 600)
+        adapter.publish(REPORT, None)
+        bucket.broken_bodies = 1
+        with self.assertRaisesRegex(Unavailable, "out of time"):
+            adapter.read(work)
 
 
 class Url(unittest.TestCase):
@@ -55,7 +72,7 @@ class Url(unittest.TestCase):
         first = adapter.publish(REPORT, None)
         adapter.publish(REPORT, first.etag)
         self.assertIn("versionId=v1", adapter.url(first))
-        self.assertIn("versionId=v2", adapter.url(adapter.read()))
+        self.assertIn("versionId=v2", adapter.url(adapter.read(Work())))
 
 
 class Errors(unittest.TestCase):
@@ -70,11 +87,11 @@ class Errors(unittest.TestCase):
             bucket.faults["PutObject"] = [error]
             adapter = S3Reports(bucket, "reports", 600)
             with self.subTest(error=error):
-                self.assertRaises(Unavailable, adapter.read)
+                self.assertRaises(Unavailable, adapter.read, Work())
                 self.assertRaises(Unavailable, adapter.publish, REPORT, None)
 
     def test_a_missing_permission_is_not_taken_for_a_missing_report(self) -> None:
         bucket = FakeS3()
         bucket.faults["GetObject"] = [ClientError("GetObject", "AccessDenied", 403)]
         with self.assertRaisesRegex(aws.AwsError, "^GetObject: AccessDenied$"):
-            S3Reports(bucket, "reports", 600).read()
+            S3Reports(bucket, "reports", 600).read(Work())

@@ -65,7 +65,7 @@ class Counts(Protocol):
 class Reports(Protocol):
     """The one published report."""
 
-    def read(self) -> Published: ...
+    def read(self, work: Work) -> Published: ...
 
     def publish(self, report: Report, etag: str | None) -> Published:
         """Replace what was read under `etag` (None: there was nothing). Raise Conflict if that is
@@ -166,8 +166,7 @@ class Ranking:
                 self._last, self._alone = published, alone
                 return published
             # What was remembered may be gone, so only what was read is good enough to point to.
-            work.go_on()
-            published, remembered, first = self._reports.read(), False, False
+            published, remembered, first = self._reports.read(work), False, False
             alone = self._left(published)
 
     def _left(self, published: Published) -> bool:
@@ -177,7 +176,7 @@ class Ranking:
     def _read_and_add(
         self, words: Mapping[str, int], work: Work, marker: Marker | None
     ) -> tuple[Published, dict[str, int]]:
-        reading = self._aside.submit(self._reports.read)
+        reading = self._aside.submit(self._reports.read, work)
         try:
             totals = self._counts.add(words, work, marker)
         except BaseException:

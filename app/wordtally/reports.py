@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wordtally import aws
 from wordtally.ranking import Conflict, Published, Report
 from wordtally.settings import Settings
+from wordtally.work import Work
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,10 +29,10 @@ class S3Reports:
         self._bucket = bucket
         self._url_expiry_seconds = url_expiry_seconds
 
-    def read(self) -> Published:
+    def read(self, work: Work) -> Published:
         with aws.translated_errors():
             try:
-                answer, body = self._get()
+                answer, body = self._get(work)
             except Exception as error:
                 if aws.error_code(error) == "NoSuchKey":
                     return Published()
@@ -42,11 +43,13 @@ class S3Reports:
             version_id=_version_id(answer),
         )
 
-    def _get(self) -> tuple[Mapping[str, Any], bytes]:
+    def _get(self, work: Work) -> tuple[Mapping[str, Any], bytes]:
+        work.go_on()
         answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
         try:
             return answer, answer["Body"].read()
         except Exception:  # noqa: BLE001 - once more: the body is no part of what the SDK retries
+            work.go_on()
             answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
             return answer, answer["Body"].read()
 

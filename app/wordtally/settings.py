@@ -37,7 +37,8 @@ class Settings:
             value = text(name)
             if not value:
                 return least
-            if not (value.isascii() and value.isdigit() and least <= int(value[:16]) <= most):
+            digits = value.isascii() and value.isdigit() and len(value) <= 16
+            if not (digits and least <= int(value) <= most):
                 problems.append(f"{name} must be a whole number from {least} to {most}")
                 return least
             return int(value)
