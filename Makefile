@@ -25,7 +25,7 @@ run: .venv/run/ready ## Serve the product on this machine, no AWS needed (PORT=8
 	@exec $(RUN) -m local
 
 .PHONY: demo
-demo: .venv/run/ready ## Post a text file and print its ten most frequent words (FILE= URL= API_KEY=)
+demo: .venv/run/ready ## Post a text file and print the report (FILE= URL= API_KEY=)
 	@exec $(RUN) -m local.demo
 
 .PHONY: stack
@@ -64,7 +64,7 @@ audit: .venv/audit/ready ## Known vulnerabilities of the pinned packages (needs 
 format: .venv/test/ready ## Put every file into the house's format
 	$(TEST) -m ruff check --fix
 	$(TEST) -m ruff format
-	command -v terraform >/dev/null && terraform fmt -recursive
+	! command -v terraform >/dev/null || terraform fmt -recursive
 
 .PHONY: bench
 bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/plots

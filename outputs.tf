@@ -13,6 +13,17 @@ output "api_key" {
   value       = var.api_key
   sensitive   = true
 
+  # Not validations of the variables: when these fail, Terraform shows the value, sensitive or not.
+  precondition {
+    condition     = var.api_key == "" || can(regex("^[!-~]{16,256}$", var.api_key))
+    error_message = "api_key must have 16 to 256 printable ASCII characters without spaces (try: openssl rand -hex 24), or be empty."
+  }
+
+  precondition {
+    condition     = var.api_key_previous == "" || can(regex("^[!-~]{16,256}$", var.api_key_previous))
+    error_message = "api_key_previous must have 16 to 256 printable ASCII characters without spaces, or be empty."
+  }
+
   precondition {
     condition     = var.api_key != "" || var.api_key_previous == ""
     error_message = "api_key_previous is accepted beside api_key only; alone it would leave the endpoint public."

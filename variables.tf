@@ -77,11 +77,6 @@ variable "api_key" {
   default     = ""
   nullable    = false
   sensitive   = true
-
-  validation {
-    condition     = var.api_key == "" || can(regex("^[!-~]{16,256}$", var.api_key))
-    error_message = "api_key must have 16 to 256 printable ASCII characters without spaces (try: openssl rand -hex 24), or be empty."
-  }
 }
 
 variable "api_key_previous" {
@@ -90,11 +85,6 @@ variable "api_key_previous" {
   default     = ""
   nullable    = false
   sensitive   = true
-
-  validation {
-    condition     = var.api_key_previous == "" || can(regex("^[!-~]{16,256}$", var.api_key_previous))
-    error_message = "api_key_previous must have 16 to 256 printable ASCII characters without spaces, or be empty."
-  }
 }
 
 variable "enable_s3_versioning" {

@@ -199,6 +199,11 @@ def serve(application: Wsgi) -> None:
 def moto() -> Wsgi:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+    from local import quick_dynamodb
+
+    quick_dynamodb.answer_with_items_as_they_are()
+    quick_dynamodb.copy_only_what_a_transaction_writes()
+    quick_dynamodb.forget_copies()
     return serialised(DomainDispatcherApplication(create_backend_app))
 
 

@@ -10,13 +10,21 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
 """An HTTP API's quota for a payload."""
+
+TIMEOUT_SECONDS = 30.0
+"""An HTTP API's quota for its integration; the function goes on all the same."""
+
+CALLS_AT_ONCE = 4
+"""Calls of the function; more wait. The emulated AWS serves one call after the other: with more
+functions under way a call may wait there for longer than the SDK waits for AWS."""
 
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
@@ -82,9 +90,16 @@ class Cors:
 class Gateway:
     """A WSGI application. `routes` maps route keys such as `POST /`."""
 
-    def __init__(self, routes: Mapping[str, Route], cors: Cors | None = None) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        cors: Cors | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.routes = routes
         self._cors = cors or Cors()
+        self._timeout_seconds = timeout_seconds
+        self._calls = ThreadPoolExecutor(CALLS_AT_ONCE)
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -103,13 +118,15 @@ class Gateway:
             f"{answer.status} {_reason(answer.status)}",
             [(name, str(value)) for name, value in headers.items()],
         )
-        return [answer.body]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _answer(self, environ: dict[str, Any], request_id: str) -> Answer:
         try:
             body = _read(environ)
-        except ValueError:  # chunks that are none
-            return _message(400, "Bad Request")
+        except (ValueError, OverflowError):
+            # Where the next request begins nobody knows.
+            answer = _message(400, "Bad Request")
+            return replace(answer, headers={**answer.headers, "connection": "close"})
         if body is None:
             return _message(413, "Request Entity Too Large")
         route_key = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'] or '/'}"
@@ -121,22 +138,29 @@ class Gateway:
             refusal = _ask(route.authorizer, route.identity_header, event)
             if refusal:
                 return refusal
+        call = self._calls.submit(route.function.invoke, _with_body(event, body))
         try:
-            return _translated(route.function.invoke(_with_body(event, body)))
-        except FunctionTimeout:
+            return _translated(call.result(self._timeout_seconds))
+        except (FunctionTimeout, TimeoutError):
+            call.cancel()  # if it still waits
             return _message(503, "Service Unavailable")
         except FunctionError:
             return _message(500, "Internal Server Error")
 
 
 def _read(environ: dict[str, Any]) -> bytes | None:
-    """The body, or None if it is too large (read to its end: the client is sending it)."""
+    """The body, or None if it is too large (read to its end: the client is sending it).
+
+    Raise ValueError or OverflowError for one that is cut off, or in chunks that are none.
+    """
     stream = environ["wsgi.input"]
     chunks, size = [], 0
     while chunk := stream.read(65_536):
         size += len(chunk)
         if size <= MAX_BODY_BYTES:
             chunks.append(chunk)
+    if size < int(environ.get("CONTENT_LENGTH") or 0):
+        raise ValueError("the client has gone")
     return b"".join(chunks) if size <= MAX_BODY_BYTES else None
 
 

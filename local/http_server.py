@@ -3,7 +3,16 @@
 import sys
 from typing import Any
 
-from cheroot.wsgi import Server
+from cheroot.wsgi import Gateway_10, Server
+
+
+class Connection(Gateway_10):
+    """Ends if the application says so; cheroot would only pass the header on."""
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+        if ("connection", "close") in headers:
+            self.req.close_connection = True
+        return super().start_response(status, headers, exc_info)
 
 
 class HttpServer(Server):
@@ -18,6 +27,7 @@ class HttpServer(Server):
 
     def __init__(self, address: tuple[str, int], application: Any, **settings: Any) -> None:
         super().__init__(address, application, request_queue_size=1000, timeout=300, **settings)
+        self.gateway = Connection
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         del msg, level, traceback

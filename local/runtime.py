@@ -33,7 +33,7 @@ class RuntimeFunction:
 
     `configuration` is what Lambda's GetFunctionConfiguration answers, `code` the zip,
     `aws_environment` the credentials and the address of the emulated AWS. What the instances
-    print is in `log`, one string a line.
+    print is printed here too, and in `log`, one string a line.
     """
 
     def __init__(
@@ -49,21 +49,25 @@ class RuntimeFunction:
             archive.extractall(self._task_root)
 
     def invoke(self, event: Event) -> Any:
+        instance = self._instance()
         try:
-            instance = self._idle.pop()
-        except IndexError:
-            instance = _Instance(self._environment(), self._task_root, self.log)
-            self._all.append(instance)
-        try:
-            result = instance.invoke(event, self.configuration["Timeout"])
+            return instance.invoke(event, self.configuration["Timeout"])
         except FunctionTimeout:
             instance.stop()  # as Lambda does: the next call finds a fresh one
             raise
-        except FunctionError:
+        finally:
             self._idle.append(instance)
-            raise
-        self._idle.append(instance)
-        return result
+
+    def _instance(self) -> "_Instance":
+        with contextlib.suppress(IndexError):
+            while True:
+                instance = self._idle.pop()
+                if instance.is_alive:
+                    return instance
+                instance.stop()
+        instance = _Instance(self._environment(), self._task_root, self.log)
+        self._all.append(instance)
+        return instance
 
     def stop(self) -> None:
         for instance in self._all:
@@ -89,14 +93,20 @@ class RuntimeFunction:
         }
 
 
+class _RuntimeServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """The process has gone; whoever waits for its result is told so."""
+
+
 class _Instance:
     """One process; serves one call at a time."""
 
     def __init__(self, environment: dict[str, str], task_root: Path, log: list[str]) -> None:
         self._events: queue.Queue[tuple[str, Event, float]] = queue.Queue()
         self._results: queue.Queue[tuple[str, bytes]] = queue.Queue()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _RuntimeServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         host, port = self._server.server_address[:2]
         self._process = subprocess.Popen(
@@ -109,7 +119,8 @@ class _Instance:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._drain, args=(log,), daemon=True).start()
+        self._reader = threading.Thread(target=self._drain, args=(log,), daemon=True)
+        self._reader.start()
 
     def invoke(self, event: Event, timeout_seconds: float) -> Any:
         deadline = time.time() + timeout_seconds
@@ -122,16 +133,24 @@ class _Instance:
             raise FunctionError(body.decode(errors="replace"))
         return json.loads(body)
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._process.kill()
-        self._process.wait()
+        self._reader.join()
 
     def _drain(self, log: list[str]) -> None:
         assert self._process.stdout
-        with contextlib.suppress(ValueError):  # closed under us
-            log.extend(self._process.stdout)
+        with self._process.stdout as printed:
+            for line in printed:
+                log.append(line)
+                print(line, end="", flush=True)
+        self._process.wait()
+        self._results.put(("exit", b"the process of the function has ended"))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         events, results = self._events, self._results
@@ -152,9 +171,11 @@ class _Instance:
                 )
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
                 assert self.path.startswith(_API)
-                results.put((self.path.rsplit("/", 1)[1], body))  # response or error
+                if len(body) == size:  # or it died on the way
+                    results.put((self.path.rsplit("/", 1)[1], body))  # response or error
                 self._reply(202, b"{}", {})
 
             def _reply(self, status: int, body: bytes, headers: dict[str, str]) -> None:

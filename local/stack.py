@@ -6,6 +6,7 @@ the route and, with API_KEY, the authorizer. PORT and API_KEY come from the envi
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from local import aws, deployed
 from local.gateway import Gateway
 from local.server import curl, listening
-from local.terraform import ROOT, Missing, Terraform, TerraformError
+from local.terraform import ROOT, Missing, Terraform, TerraformError, init_arguments
 
 
 def main() -> None:
@@ -23,6 +24,12 @@ def main() -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # ends like Ctrl-C, also while applying
     api_key = os.environ.get("API_KEY", "")
+    if api_key and not re.fullmatch("[!-~]{16,256}", api_key):
+        sys.exit("API_KEY must have 16 to 256 printable ASCII characters without spaces.")
+    try:
+        init_arguments()
+    except Missing as reason:
+        sys.exit(str(reason))
     server = listening(Gateway({}))  # before anything else is started
     directory = Path(ROOT / "build" / "stack")
     shutil.rmtree(directory, ignore_errors=True)
@@ -35,7 +42,7 @@ def main() -> None:
             configuration = Terraform(directory, cloud)
             configuration.without_lifecycle()
             applied = configuration.apply(api_key=api_key)
-        except (Missing, TerraformError) as error:
+        except TerraformError as error:
             sys.exit(str(error))
         print("Apply complete!" + applied.split("Apply complete!")[1])
         product = stack.enter_context(deployed.product(cloud, "wordtally"))

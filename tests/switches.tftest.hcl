@@ -87,7 +87,7 @@ run "a_short_key_is_refused" {
     api_key = "fifteen-letters"
   }
 
-  expect_failures = [var.api_key]
+  expect_failures = [output.api_key]
 }
 
 run "a_previous_key_without_a_key_is_refused" {

@@ -3,9 +3,10 @@
 import os
 import unittest
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from contract import CountsContract, LedgerContract, ReportsContract
+from contract import MARKER, CountsContract, LedgerContract, ReportsContract
 from wordtally import counts, reports
 from wordtally.settings import Settings
 from wordtally.work import Work
@@ -54,6 +55,14 @@ class MotoCounts(CountsContract, unittest.TestCase):
 class MotoLedger(LedgerContract, unittest.TestCase):
     def setUp(self) -> None:
         self.counts = counts.connect(SETTINGS)
+
+    def test_a_transaction_on_the_table_of_a_book_is_done_before_the_sdk_gives_up(self) -> None:
+        book = [{"word": {"S": f"w{number}"}, "times": {"N": "1"}} for number in range(4_000)]
+        for start in range(0, len(book), 25):
+            puts: Any = [{"PutRequest": {"Item": item}} for item in book[start : start + 25]]
+            self.counts._client.batch_write_item(RequestItems={TABLE: puts})
+        words = {f"w{number}": 1 for number in range(99)}
+        self.assertEqual(self.add(MARKER, words), dict.fromkeys(words, 2))
 
 
 class MotoReports(ReportsContract, unittest.TestCase):

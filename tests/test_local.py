@@ -1,6 +1,7 @@
 """The product on one machine: the HTTP API look-alike, and `make run` as a process."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -9,12 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests
@@ -22,6 +26,7 @@ from conftest import curl_line, start_product
 
 from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
 from local.http_server import HttpServer
+from local.runtime import RuntimeFunction
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,16 +123,45 @@ class TestEvents:
             assert (answer.status_code, answer.text) == (404, '{"message":"Not Found"}')
         assert function.events == []
 
-    def test_chunks_that_are_none_are_400_and_not_logged(
-        self, url: str, function: Recorder, capfd: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"Transfer-Encoding: chunked\r\n\r\nhush-text\r\nPOST / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nhush-text\r\n",
+            b"Content-Length: 100\r\n\r\nhush-text",
+        ],
+        ids=["chunks that are none", "chunks beyond measure", "cut off"],
+    )
+    def test_a_broken_body_is_400_not_logged_and_the_connections_end(
+        self, url: str, function: Recorder, capfd: pytest.CaptureFixture[str], body: bytes
     ) -> None:
         host, port = url.removeprefix("http://").rstrip("/").split(":")
-        head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(head + b"hush-text\r\n")
-            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\n" + body)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.endswith(b'{"message":"Bad Request"}')
         assert function.events == []
         assert "hush" not in "".join(capfd.readouterr())
+
+    def test_an_answer_to_head_has_no_body(self, url: str) -> None:
+        host, port = url.removeprefix("http://").rstrip("/").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert answer.endswith(b"\r\n\r\n")
+
+    def test_the_api_gives_up_on_a_function_that_does_not_answer(
+        self, serve: Callable[[Any], str]
+    ) -> None:
+        answered = threading.Event()
+        function = mock.Mock(invoke=lambda _: answered.wait(10))
+        url = serve(Gateway({"POST /": Route(function)}, timeout_seconds=0.1))
+        answer = requests.post(url, timeout=5)
+        answered.set()
+        assert (answer.status_code, answer.text) == (503, '{"message":"Service Unavailable"}')
 
 
 class TestAnswers:
@@ -178,6 +212,51 @@ class TestAuthorizer:
     def test_a_broken_authorizer_is_500(self, serve: Callable[[Any], str]) -> None:
         assert self.answer(serve, FunctionError(), "right").status_code == 500
         assert self.function.events == []
+
+
+class TestRuntime:
+    @pytest.fixture
+    def function(self) -> Iterator[RuntimeFunction]:
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr(
+                "greeter.py",
+                "import os\n"
+                "def greet(event, context):\n"
+                "    print('greeting')\n"
+                "    return os._exit(1) if event == 'die' else os.getpid()\n",
+            )
+        configuration = {
+            "FunctionName": "greeter",
+            "Version": "1",
+            "Handler": "greeter.greet",
+            "MemorySize": 128,
+            "Timeout": 20,
+        }
+        function = RuntimeFunction(configuration, code.getvalue(), {})
+        yield function
+        function.stop()
+
+    def test_an_instance_is_used_again_and_what_it_prints_is_kept_and_shown(
+        self, function: RuntimeFunction, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert function.invoke({}) == function.invoke({})
+        assert function.log == ["greeting\n"] * 2
+        assert capfd.readouterr().out == "greeting\n" * 2
+
+    def test_when_it_dies_its_call_fails_and_the_next_one_finds_another(
+        self, function: RuntimeFunction
+    ) -> None:
+        first: int = function.invoke({})
+        with pytest.raises(FunctionError):
+            function.invoke("die")  # type: ignore[arg-type]
+        assert function.invoke({}) != first
+
+    def test_so_it_does_when_it_dies_between_calls(self, function: RuntimeFunction) -> None:
+        first: int = function.invoke({})
+        os.kill(first, signal.SIGKILL)
+        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        assert function.invoke({}) != first
 
 
 class TestServer:
@@ -248,6 +327,14 @@ class TestProduct:
         report = requests.get(self.post(product, "last").json()["url"], timeout=10).json()
         expected = sorted(totals.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
         assert [(entry["word"], entry["times"]) for entry in report["top10words"]] == expected
+
+    def test_nobody_is_turned_away_while_requests_scan_the_table(self, product: str) -> None:
+        assert self.post(product, " ".join(f"w{number}" for number in range(800))).ok
+        with ThreadPoolExecutor(32) as pool:
+            answers = list(pool.map(lambda _: self.post(product, "scanned " * 1000), range(32)))
+        assert [answer.status_code for answer in answers] == [200] * 32
+        report = requests.get(self.post(product, "scanned").json()["url"], timeout=10).json()
+        assert {"word": "scanned", "times": 32_001} in report["top10words"]
 
 
 @pytest.fixture

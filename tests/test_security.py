@@ -18,6 +18,7 @@ from test_deployment import KEY, PREVIOUS_KEY, Deployment, deploying, post
 
 from local import aws
 from local.permissions import ACCOUNT
+from local.terraform import flags
 
 Serve = Callable[[Any], str]
 
@@ -200,6 +201,19 @@ class TestChangedInPlace:
         (route,) = apis.get_routes(ApiId=api["ApiId"])["Items"]
         names = {"ApiId": api["ApiId"], "AuthorizerId": route["AuthorizerId"]}
         assert apis.get_authorizer(**names)["AuthorizerResultTtlInSeconds"] == 30
+
+    @pytest.mark.parametrize(
+        ("name", "mistaken"),
+        [("api_key", "almost-a-key"), ("api_key_previous", "nearly a key that one could take")],
+    )
+    def test_a_mistaken_key_is_refused_and_not_shown(
+        self, changed: Deployment, name: str, mistaken: str
+    ) -> None:
+        variables = changed.variables | {name: mistaken}
+        output = changed.terraform.run("plan", "-input=false", *flags(variables), expect=1)
+        said = " ".join(output.replace("│", " ").split())
+        assert f"{name} must have 16 to 256 printable ASCII characters without spaces" in said
+        assert mistaken not in said
 
     def test_over_the_tables_limit_callers_get_503_until_it_is_over(
         self, changed: Deployment, serve: Serve
