@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -97,7 +98,8 @@ class _RuntimeServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The process has gone; whoever waits for its result is told so."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the process has gone
+            super().handle_error(request, client_address)
 
 
 class _Instance:

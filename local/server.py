@@ -23,7 +23,7 @@ BUCKET = "wordtally-reports"
 MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
-"""Requests served at once; more wait."""
+"""Connections that are read at once, four of which may be at the function; more wait."""
 
 
 @contextlib.contextmanager
