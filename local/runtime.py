@@ -7,6 +7,7 @@ nothing else but boto3. It gets the variables that Lambda would give it and none
 import contextlib
 import io
 import json
+import logging
 import os
 import queue
 import shutil
@@ -26,6 +27,8 @@ from local.gateway import Event, FunctionError, FunctionTimeout
 
 PYTHON = Path(__file__).parents[1] / ".venv" / "runtime" / "bin" / "python"
 
+logger = logging.getLogger(__name__)
+
 _API = "/2018-06-01/runtime"
 
 
@@ -34,7 +37,7 @@ class RuntimeFunction:
 
     `configuration` is what Lambda's GetFunctionConfiguration answers, `code` the zip,
     `aws_environment` the credentials and the address of the emulated AWS. What the instances
-    print is printed here too, and in `log`, one string a line.
+    print is in `log`, one string a line, and goes to this module's logger.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class _Instance:
         with self._process.stdout as printed:
             for line in printed:
                 log.append(line)
-                print(line, end="", flush=True)
+                logger.info(line.rstrip("\n"))
         self._process.wait()
         self._results.put(("exit", b"the process of the function has ended"))
 

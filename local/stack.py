@@ -5,6 +5,7 @@ the route and, with API_KEY, the authorizer. PORT and API_KEY come from the envi
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -30,6 +31,9 @@ def main() -> None:
         init_arguments()
     except Missing as reason:
         sys.exit(str(reason))
+    shown = logging.getLogger("local.runtime")
+    shown.addHandler(logging.StreamHandler(sys.stdout))
+    shown.setLevel(logging.INFO)
     server = listening(Gateway({}))  # before anything else is started
     directory = Path(ROOT / "build" / "stack")
     shutil.rmtree(directory, ignore_errors=True)

@@ -237,12 +237,14 @@ class TestRuntime:
         yield function
         function.stop()
 
-    def test_an_instance_is_used_again_and_what_it_prints_is_kept_and_shown(
-        self, function: RuntimeFunction, capfd: pytest.CaptureFixture[str]
+    def test_an_instance_is_used_again_and_what_it_prints_is_kept_and_logged(
+        self, function: RuntimeFunction, caplog: pytest.LogCaptureFixture
     ) -> None:
+        caplog.set_level("INFO", "local.runtime")
         assert function.invoke({}) == function.invoke({})
+        function.stop()
         assert function.log == ["greeting\n"] * 2
-        assert capfd.readouterr().out == "greeting\n" * 2
+        assert caplog.messages == ["greeting"] * 2
 
     def test_when_it_dies_its_call_fails_and_the_next_one_finds_another(
         self, function: RuntimeFunction
@@ -255,7 +257,7 @@ class TestRuntime:
     def test_so_it_does_when_it_dies_between_calls(self, function: RuntimeFunction) -> None:
         first: int = function.invoke({})
         os.kill(first, signal.SIGKILL)
-        os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+        function._idle[0]._reader.join()  # until it is gone
         assert function.invoke({}) != first
 
 
