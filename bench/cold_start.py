@@ -1,6 +1,7 @@
 """A cold start, and what memory buys: a function's share of a CPU is proportional to it."""
 
 import json
+import statistics
 from dataclasses import dataclass
 
 from bench import corpus, prices
@@ -26,19 +27,30 @@ STARTS = {
 
 def show() -> None:
     print("\n## Cold start\n")
-    print("CPU of a fresh process on one core, the best of seven.")
-    found = {}
-    for name, code in STARTS.items():
-        runs = [output(_CPU + code.strip() + _PRINT).split() for _ in range(7)]
-        found[name] = min((float(cpu) * 1000, int(modules)) for cpu, modules in runs)
-    (empty, _), (floor, _), *_ = found.values()
+    print("CPU of fresh processes on one core, in turns, as clocks change; the median of 15 turns.")
+    turns = [[_start(code) for code in STARTS.values()] for _ in range(15)]
+    empty, floor = ([turn[kind][0] for turn in turns] for kind in (0, 1))
     table(
         ["what", "CPU ms", "modules", "× the floor"],
         (
-            [name, cpu, modules, (cpu - empty) / (floor - empty)]
-            for name, (cpu, modules) in found.items()
+            [
+                name,
+                statistics.median(cpu for cpu, _ in starts),
+                starts[0][1],
+                statistics.median(
+                    (cpu - least) / (most - least)
+                    for (cpu, _), least, most in zip(starts, empty, floor, strict=True)
+                ),
+            ]
+            for name, starts in zip(STARTS, zip(*turns, strict=True), strict=True)
         ),
     )
+
+
+def _start(code: str) -> tuple[float, int]:
+    """CPU in ms, and how many modules are loaded."""
+    cpu, modules = output(_CPU + code.strip() + _PRINT).split()
+    return float(cpu) * 1000, int(modules)
 
 
 # A function instance: its cold start and first request, then warm ones; milliseconds as JSON.
