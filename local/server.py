@@ -23,7 +23,7 @@ BUCKET = "wordtally-reports"
 MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
-"""Connections that are read at once, four of which may be at the function; more wait."""
+"""Requests that are read at once; of these gateway.CALLS_AT_ONCE are at the function."""
 
 
 @contextlib.contextmanager

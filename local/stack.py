@@ -25,6 +25,7 @@ def main() -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # ends like Ctrl-C, also while applying
     api_key = os.environ.get("API_KEY", "")
+    # As in outputs.tf, half a minute earlier.
     if api_key and not re.fullmatch("[!-~]{16,256}", api_key):
         sys.exit("API_KEY must have 16 to 256 printable ASCII characters without spaces.")
     try:
