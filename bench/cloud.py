@@ -145,14 +145,14 @@ class Instance:
         self._cloud = cloud
         self._cpu_free_at = 0.0
 
-    def add(
-        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
-    ) -> dict[str, int]:
-        """As counts.py: up to WORKERS calls at a time; a failure calls off what has not begun."""
-        assert marker is None, "no request of the simulation has a key"
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """As counts.py: up to WORKERS calls concurrently; a failure cancels the pending ones."""
         totals: dict[str, int] = self.clock.wait_for(lambda resume: self._add(words, resume))
         work.upserts += len(totals)
         return totals
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        raise NotImplementedError("no request of the simulation has a key")
 
     def _add(self, words: Mapping[str, int], resume: Resume) -> None:
         waiting = iter(words.items())

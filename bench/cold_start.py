@@ -62,7 +62,7 @@ from types import SimpleNamespace
 context = SimpleNamespace(aws_request_id="", get_remaining_time_in_millis=lambda: 300_000)
 def post(text):
     event = {{"body": json.dumps({{"parameter": text}})}}
-    answer = handler.respond(lambda: application, event, context)
+    answer = handler.handle(lambda: application, event, context)
     assert answer["statusCode"] == 200, answer
 def milliseconds(text):
     began = time.perf_counter(); post(text); return (time.perf_counter() - began) * 1000

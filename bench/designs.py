@@ -39,13 +39,14 @@ def scan_per_request_one_after_the_other() -> Tally:
 class OneAfterTheOther:
     """Implements ranking.Counts."""
 
-    def add(
-        self, words: Mapping[str, int], work: Work, _marker: Marker | None = None
-    ) -> dict[str, int]:
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         totals: dict[str, int] = {}
         for word, times in words.items():
             totals |= counts.connect(SETTINGS).add({word: times}, work)
         return totals
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        raise NotImplementedError
 
     def scan(self, expected: int | None, work: Work) -> Any:
         return counts.connect(SETTINGS).scan(expected, work)
@@ -54,14 +55,10 @@ class OneAfterTheOther:
 def serving(application: handler.Application) -> Tally:
     """All of a request but the deadline, which a scan of a large table would miss."""
 
-    def count(text: str, _key: str | None, _summary: dict[str, Any]) -> str:
-        published = application.ranking.tally(words.count(text), Work())
-        return application.reports.url(published)
-
     def tally(text: str) -> None:
-        answer = http.respond({"body": json.dumps({"parameter": text})}, "bench", count)
-        if answer["statusCode"] != 200:
-            raise RuntimeError(answer)
+        request = http.request_of({"body": json.dumps({"parameter": text})})
+        published = application.ranking.tally(words.count(request.text), Work())
+        http.success(application.reports.url(published))
 
     return tally
 

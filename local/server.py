@@ -89,7 +89,7 @@ def route(api_key: str) -> Route:
 
     def start() -> Handler:
         instance = handler.application(settings)
-        return lambda event, context: handler.respond(lambda: instance, event, context)
+        return lambda event, context: handler.handle(lambda: instance, event, context)
 
     function = InProcessFunction(start)
     if not api_key:

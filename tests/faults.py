@@ -1,5 +1,6 @@
 """Faults between the function and the emulated AWS, put there by botocore's own events."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,12 +49,19 @@ def failed(error: Callable[[str], BaseException], after: bool) -> Effect:
 
     def effect(request: AWSPreparedRequest) -> AWSResponse:
         if after:
-            session = URLLib3Session()
-            session.send(request)
-            session.close()
+            with contextlib.closing(URLLib3Session()) as session:
+                session.send(request)
         raise error(request.url)
 
     return effect
+
+
+def unreadable(request: AWSPreparedRequest) -> AWSResponse:
+    """The call took effect, but something else than AWS's answer arrives."""
+    with contextlib.closing(URLLib3Session()) as session:
+        session.send(request)
+    headers = HTTPHeaders.from_dict({"content-type": "text/html"})
+    return AWSResponse(request.url, 200, headers, _Body(b"<html>garbage"))
 
 
 def timed_out(url: str) -> BaseException:
@@ -86,6 +94,7 @@ FAULTS = {
     "time-out after it took effect": Fault(failed(timed_out, after=True)),
     "connection cut": Fault(failed(cut, after=False)),
     "connection cut after it took effect": Fault(failed(cut, after=True)),
+    "unreadable answer": Fault(unreadable),
     "killed before it took effect": Fault(failed(killed, after=False)),
     "killed after it took effect": Fault(failed(killed, after=True)),
 }

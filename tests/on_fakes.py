@@ -10,11 +10,13 @@ from local.instances import Context, InProcessFunction
 
 
 class Product:
-    """One function instance with an empty table and bucket; its first upsert raises `fault`."""
+    """One function instance with an empty table and bucket; the first write fails with `error`, an
+    error code of DynamoDB's."""
 
-    def __init__(self, fault: ClientError | None = None) -> None:
+    def __init__(self, error: str | None = None) -> None:
         self.table = FakeDynamoDB()
-        self.table.faults["UpdateItem"] = [fault]
+        for operation in ("UpdateItem", "TransactWriteItems"):
+            self.table.faults[operation] = [ClientError(operation, error) if error else None]
         self.bucket = FakeS3()
         reports = S3Reports(self.bucket, "reports", 600)
         self._application = handler.Application(
@@ -23,7 +25,7 @@ class Product:
         self.function = InProcessFunction(lambda: self._handle)
 
     def _handle(self, event: Event, context: object) -> http.Answer:
-        return handler.respond(lambda: self._application, event, context)
+        return handler.handle(lambda: self._application, event, context)
 
     def respond(self, event: Event) -> http.Answer:
         return self._handle(event, Context())

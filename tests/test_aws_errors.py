@@ -1,7 +1,8 @@
-"""Which of botocore's own errors mean that AWS is away."""
+"""Which of botocore's own errors mean that AWS is unavailable."""
 
 import pytest
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 from wordtally import aws
 from wordtally.errors import Unavailable
 
@@ -17,11 +18,15 @@ from wordtally.errors import Unavailable
         exceptions.ConnectionClosedError(endpoint_url="https://aws"),
         exceptions.ResponseStreamingError(error="cut"),
         exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2),
+        exceptions.FlexibleChecksumError(error_msg="crc32"),
+        exceptions.ChecksumError(checksum_type="crc32", expected_checksum="1", actual_checksum="2"),
+        ResponseParserError("garbage"),
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_connection_errors_are_unavailable(error: Exception) -> None:
-    with pytest.raises(Unavailable, match=f"^{type(error).__name__}$"), aws.translated_errors():
+def test_connection_errors_and_unreadable_answers_are_unavailable(error: Exception) -> None:
+    cause = f"^Scan: {type(error).__name__}$"
+    with pytest.raises(Unavailable, match=cause), aws.translated_errors("Scan"):
         raise error
 
 
@@ -31,5 +36,5 @@ def test_connection_errors_are_unavailable(error: Exception) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_errors_of_our_own_making_are_not(error: Exception) -> None:
-    with pytest.raises(type(error)), aws.translated_errors():
+    with pytest.raises(type(error)), aws.translated_errors("Scan"):
         raise error

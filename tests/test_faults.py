@@ -44,7 +44,7 @@ class Product:
         if key is not None:
             event["headers"] = {"idempotency-key": key}
         try:
-            answer = handler.respond(lambda: instance, event, Context())
+            answer = handler.handle(lambda: instance, event, Context())
         except Killed:
             return None
         return answer["statusCode"], json.loads(answer["body"]).get("code")
@@ -89,12 +89,14 @@ def readme() -> dict[str, list[str]]:
 def row_of(operation: str, fault: str) -> str:
     """The README's name for it."""
     adding = operation == "UpdateItem"
-    if fault == "throttled always":
-        away = "S3" if operation.endswith("Object") else "DynamoDB"
-        return f"{away} throttles or is away"
+    on_s3 = operation.endswith("Object")
+    if fault == "throttled always" and on_s3:
+        return "S3 is throttling or unavailable"
+    if fault == "throttled always" or (fault == "unreadable answer" and not on_s3):
+        return "DynamoDB is throttling or unavailable, or its answer is unreadable"
     if fault.startswith("killed"):
         return "the function is killed " + ("while it counts" if adding else "afterwards")
-    if "after it took effect" in fault:
+    if "after it took effect" in fault or fault == "unreadable answer":
         what = "an upsert" if adding else "a read or publish"
         return f"{what} took effect, but its answer was lost"
     return "a call is throttled, fails or is cut off, once"
@@ -115,6 +117,8 @@ def with_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
     adding = operation == "TransactWriteItems"
     if fault == "throttled always":
         return BUSY, {NONE if adding else ALL}, adding
+    if fault == "unreadable answer" and not operation.endswith("Object"):
+        return BUSY, {ALL}, False
     if fault.startswith("killed"):
         return KILLED, {NONE if adding and "before" in fault else ALL}, False
     return OK, {ALL}, True

@@ -16,7 +16,6 @@ from description import (
     check,
     validate,
 )
-from fakes import ClientError
 from on_fakes import Product
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from wordtally import errors, http
@@ -40,7 +39,9 @@ def test_its_codes_are_those_of_the_code() -> None:
         and "code" in vars(error)
     }
     assert code | {"internal_error": 500} == ERRORS
-    assert set(SCHEMAS["Error"]["properties"]["code"]["enum"]) == set(code)
+    for schema, statuses in [("Error", range(400, 500)), ("ServerError", range(500, 600))]:
+        described = set(SCHEMAS[schema]["properties"]["code"]["enum"])
+        assert described == {code for code, status in ERRORS.items() if status in statuses}
 
 
 def test_its_limit_is_that_of_the_code() -> None:
@@ -58,8 +59,8 @@ class Failing:
 
 
 def broken(error: str) -> Route:
-    """To the product's function, whose table answers with `error`."""
-    return Route(Product(ClientError("UpdateItem", error)).function)
+    """To the product's function, whose table answers every first write with `error`."""
+    return Route(Product(error).function)
 
 
 def after_another_text(key: str) -> Route:
@@ -74,6 +75,7 @@ SITUATIONS: dict[str, Callable[[], Route]] = {
     "idempotency_key_reused": lambda: after_another_text("of another text"),
     "internal_error": lambda: broken("AccessDeniedException"),
     "unavailable": lambda: broken("ThrottlingException"),
+    "unavailable_with_a_key": lambda: broken("ThrottlingException"),
     "internal_server_error": lambda: Route(Failing(FunctionError())),
     "service_unavailable": lambda: Route(Failing(FunctionTimeout())),
 }

@@ -103,7 +103,7 @@ class Walk(RuleBasedStateMachine):
         if key:
             event["headers"] = {"idempotency-key": key}
         try:
-            answer = handler.respond(lambda: instance.application, event, Context())
+            answer = handler.handle(lambda: instance.application, event, Context())
         except Killed:
             self.instances[number] = self.new_instance()
             self.behind = True

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from wordtally import once
-from wordtally.counts import DynamoDBCounts
+from wordtally.counts import PAGE_WORDS, DynamoDBCounts
 from wordtally.errors import IdempotencyKeyReused
 from wordtally.once import Marker
 from wordtally.ranking import Conflict, Published, Report
@@ -48,7 +48,7 @@ class CountsContract:
     def test_a_scan_in_segments_finds_every_word_once(self) -> None:
         words = {"x" * length: length for length in range(1, 60)}
         self.add(words)
-        pages = list(self.counts.scan(None, Work()))
+        pages = list(self.counts.scan(PAGE_WORDS + 1, Work()))
         self.assertGreater(len(pages), 1)
         self.assertEqual(sum(map(len, pages)), len(words))
         self.assertEqual({word: times for page in pages for word, times in page.items()}, words)
@@ -65,7 +65,9 @@ class LedgerContract:
     counts: DynamoDBCounts
 
     def add(self, marker: Marker | None, words: dict[str, int]) -> dict[str, int]:
-        return self.counts.add(words, Work(), marker)
+        if marker is None:
+            return self.counts.add(words, Work())
+        return self.counts.add_once(marker, words, Work())
 
     def test_under_a_marker_words_are_added_once_and_the_totals_are_read_back(self) -> None:
         self.assertEqual(self.add(MARKER, {"a": 2, "b": 1}), {"a": 2, "b": 1})
@@ -76,6 +78,11 @@ class LedgerContract:
         for key in ("key", "Key"):
             self.add(once.marker(key, "text", NOW, LATER), {"a": 2})
         self.assertEqual(self.add(None, {"a": 1}), {"a": 5})
+
+    def test_equal_keys_of_different_api_keys_are_different_keys(self) -> None:
+        for api_key in ("", "one", "other"):
+            self.add(once.marker("key", f"text {api_key}", NOW, LATER, api_key), {"a": 2})
+        self.assertEqual(self.add(None, {"a": 1}), {"a": 7})
 
     def test_another_text_under_the_key_is_refused_and_adds_nothing(self) -> None:
         self.add(MARKER, {"a": 2})
@@ -88,21 +95,21 @@ class LedgerContract:
         for _ in range(2):
             self.assertEqual(self.add(MARKER, words), words)
 
-    def test_an_expired_marker_counts_for_nothing_although_it_is_still_there(self) -> None:
-        self.add(once.marker("key", "text", 0, expires_at=1), {"a": 2})
+    def test_an_invalid_marker_is_replaced_although_it_is_still_there(self) -> None:
+        self.add(once.marker("key", "text", 0, valid_until=1), {"a": 2})
         self.assertEqual(self.add(once.marker("key", "Text", NOW, LATER), {"a": 1}), {"a": 3})
 
-    def test_all_chunks_expire_with_the_first(self) -> None:
+    def test_all_chunks_are_valid_as_long_as_the_first(self) -> None:
         words = {f"w{number:03}": 1 for number in range(100)}
         first = MARKER
         self.counts._ledger.write(first, dict(list(words.items())[:99]), Work())
-        self.add(replace(first, expires_at=LATER + 9_999), words)
+        self.add(replace(first, valid_until=LATER + 9_999), words)
         found = self.counts._ledger.write(replace(first, chunk=1), {"w099": 1}, Work())
         self.assertEqual(found, replace(first, chunk=1))
 
-    def test_a_request_during_which_the_markers_expire_counts_nothing_again(self) -> None:
+    def test_a_request_during_which_the_markers_become_invalid_counts_nothing_again(self) -> None:
         words = {f"w{number:03}": 1 for number in range(250)}
-        self.add(replace(MARKER, asked_at=0, expires_at=1), words)
+        self.add(replace(MARKER, asked_at=0, valid_until=1), words)
         self.assertEqual(self.add(replace(MARKER, asked_at=1), words), words)
         self.assertEqual(self.add(replace(MARKER, asked_at=2), words), dict.fromkeys(words, 2))
 

@@ -25,7 +25,7 @@ class ClientError(Exception):
         self.response: dict[str, Any] = {
             "Error": {"Code": code},
             "ResponseMetadata": {"HTTPStatusCode": status},
-        } | ({"CancellationReasons": reasons} if reasons else {})
+        } | ({} if reasons is None else {"CancellationReasons": reasons})
 
 
 class HTTPClientError(Exception):
@@ -58,13 +58,16 @@ class FakeClient:
 
 
 def cancelled(*codes: str) -> ClientError:
-    """A transaction called off; a code per action."""
+    """A cancelled transaction; a code per action."""
     reasons = [{"Code": code} for code in codes]
     return ClientError("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
 
 
 class FakeDynamoDB(FakeClient):
-    """A table of words, scanned in pages of `page_size` items, and a table of markers."""
+    """A table of words, scanned in pages of `page_size` items, and a table of markers.
+
+    `malformed` are items that somebody else put there: word to its attribute `times`, None without.
+    """
 
     page_size = 3
     batch_size = 100
@@ -72,6 +75,7 @@ class FakeDynamoDB(FakeClient):
     def __init__(self) -> None:
         super().__init__()
         self.items: dict[str, int] = {}
+        self.malformed: dict[str, dict[str, str] | None] = {}
         self.markers: dict[tuple[str, int], dict[str, Any]] = {}
 
     def update_item(
@@ -88,8 +92,18 @@ class FakeDynamoDB(FakeClient):
             word = Key["word"]["S"]
             if not 1 <= len(word.encode()) <= 2048:
                 raise ClientError("UpdateItem", "ValidationException")
-            self.items[word] = self.items.get(word, 0) + int(ExpressionAttributeValues[":n"]["N"])
+            added = int(ExpressionAttributeValues[":n"]["N"])
+            if number := (self.malformed.get(word) or {}).get("N"):
+                self.malformed[word] = {"N": str(float(number) + added)}
+                return {"Attributes": {"times": self.malformed[word]}}
+            self.items[word] = self.items.get(word, 0) + added
             return {"Attributes": {"times": {"N": str(self.items[word])}}}
+
+    def item(self, word: str) -> dict[str, Any]:
+        if word in self.malformed:
+            times = self.malformed[word]
+            return {"word": {"S": word}} | ({"times": times} if times else {})
+        return {"word": {"S": word}, "times": {"N": str(self.items[word])}}
 
     def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
         with self.lock:
@@ -101,7 +115,7 @@ class FakeDynamoDB(FakeClient):
             where = marker["key"]["S"], int(marker["chunk"]["N"])
             now = int(put["ExpressionAttributeValues"][":now"]["N"])
             there = self.markers.get(where)
-            if there and int(there["expires_at"]["N"]) >= now:
+            if there and int(there["valid_until"]["N"]) >= now:
                 error = cancelled("ConditionalCheckFailed", *["None"] * len(updates))
                 error.response["CancellationReasons"][0]["Item"] = there
                 raise error
@@ -120,11 +134,7 @@ class FakeDynamoDB(FakeClient):
             if len(words) > 100:
                 raise ClientError("BatchGetItem", "ValidationException")
             now, later = words[: self.batch_size], words[self.batch_size :]
-            found = [
-                {"word": {"S": word}, "times": {"N": str(self.items[word])}}
-                for word in now
-                if word in self.items
-            ]
+            found = [self.item(word) for word in now if word in self.items | self.malformed]
             unprocessed = {"Keys": [{"word": {"S": word}} for word in later]}
             return {
                 "Responses": {table: found},
@@ -147,15 +157,11 @@ class FakeDynamoDB(FakeClient):
             self.called("Scan")
             rest = [
                 word
-                for word in sorted(self.items)
+                for word in sorted(self.items | self.malformed)
                 if word > start and len(word) % TotalSegments == Segment
             ]
             page = rest[: min(Limit, self.page_size)]
-            answer: dict[str, Any] = {
-                "Items": [
-                    {"word": {"S": word}, "times": {"N": str(self.items[word])}} for word in page
-                ]
-            }
+            answer: dict[str, Any] = {"Items": [self.item(word) for word in page]}
             if len(rest) > len(page):
                 answer["LastEvaluatedKey"] = {"word": {"S": page[-1]}}
             return answer

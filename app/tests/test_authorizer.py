@@ -36,12 +36,17 @@ class Authorize(unittest.TestCase):
             authorizer.authorize(event(KEYS[0]), ENVIRONMENT)
         self.assertEqual(compare.call_count, len(KEYS))
 
-    def test_without_digests_nobody_gets_in(self) -> None:
+    def test_with_no_digests_configured_every_request_is_refused(self) -> None:
         for environment in [{}, {"API_KEY_SHA256": ""}]:
             for key in [None, "", KEYS[0]]:
                 self.assertEqual(
                     authorizer.authorize(event(key), environment), {"isAuthorized": False}
                 )
+
+    def test_an_event_without_headers_is_refused(self) -> None:
+        events: list[dict[str, Any]] = [{}, {"headers": None}, {"headers": {"x-api-key": None}}]
+        for without in events:
+            self.assertEqual(authorizer.authorize(without, ENVIRONMENT), {"isAuthorized": False})
 
     def test_the_entry_point_reads_the_environment(self) -> None:
         with mock.patch.dict(os.environ, ENVIRONMENT):

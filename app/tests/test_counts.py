@@ -4,6 +4,7 @@ import threading
 import time
 import unittest
 from typing import Any
+from unittest import mock
 
 from fakes import ClientError, EndpointConnectionError, FakeDynamoDB, ReadTimeoutError, counts_over
 from wordtally import aws
@@ -38,28 +39,42 @@ class Add(unittest.TestCase):
         words = {f"w{number}": 1 for number in range(WORKERS)}
         self.assertEqual(counts_over(Meeting()).add(words, Work()), words)
 
-    def test_a_failure_calls_off_the_rest_and_leaves_nothing_under_way(self) -> None:
-        under_way = 0
+    def test_a_failure_cancels_the_rest_and_leaves_nothing_in_flight(self) -> None:
+        in_flight = 0
 
         class Slow(FakeDynamoDB):
             def update_item(self, **arguments: Any) -> dict[str, Any]:
-                nonlocal under_way
-                under_way += 1
+                nonlocal in_flight
+                in_flight += 1
                 try:
                     answer = super().update_item(**arguments)
                     time.sleep(0.01)
                     return answer
                 finally:
-                    under_way -= 1
+                    in_flight -= 1
 
         table = Slow()
         table.faults["UpdateItem"] = [ClientError("UpdateItem", "ThrottlingException")]
         work = Work()
         with self.assertRaises(Unavailable):
             counts_over(table).add({f"w{number}": 1 for number in range(1000)}, work)
-        self.assertEqual(under_way, 0)
+        self.assertEqual(in_flight, 0)
         self.assertLess(len(table.calls), 500)
         self.assertEqual(work.upserts, len(table.items), "the log says how far it got")
+
+    def test_a_word_with_a_malformed_total_is_left_out_and_counted(self) -> None:
+        self.table.malformed = {"b": {"N": "1.5"}}
+        work = Work()
+        self.assertEqual(self.counts.add({"a": 1, "b": 1}, work), {"a": 1})
+        self.assertEqual((work.upserts, work.malformed_items), (2, 1))
+
+    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+        attributes: list[Any] = [{}, {"times": {"S": "1"}}, {"times": {"N": "many"}}]
+        for answer in [{}, *({"Attributes": each} for each in attributes)]:
+            patched = mock.patch.object(self.table, "update_item", return_value=answer)
+            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
+                self.counts.add({"a": 1}, Work())
+            self.assertEqual(str(raised.exception), "UpdateItem: unreadable answer")
 
     def test_no_upsert_begins_after_the_deadline(self) -> None:
         late = 3
@@ -85,10 +100,38 @@ class Scan(unittest.TestCase):
 
     def test_a_small_table_is_one_segment_and_one_that_may_be_large_is_several(self) -> None:
         self.table.page_size = 100
-        for expected, calls in [(29, 1), (PAGE_WORDS, 1), (PAGE_WORDS + 1, 4), (None, 4)]:
+        for expected, calls in [(29, 1), (PAGE_WORDS, 1), (PAGE_WORDS + 1, 4)]:
             self.table.calls.clear()
             list(self.counts.scan(expected, Work()))
             self.assertEqual(len(self.table.calls), calls, expected)
+
+    def test_a_table_of_unknown_size_is_several_only_if_it_is_more_than_a_page(self) -> None:
+        for page_size, calls in [(100, 1), (29, 1), (28, 1 + SEGMENTS)]:
+            self.table.page_size = page_size
+            self.table.calls.clear()
+            found = [word for page in self.counts.scan(None, Work()) for word in page]
+            self.assertEqual(sorted(found), sorted(self.table.items))
+            self.assertEqual(len(self.table.calls), calls, page_size)
+
+    def test_an_empty_table_of_unknown_size_is_one_call(self) -> None:
+        self.table.items = {}
+        self.assertEqual(list(self.counts.scan(None, Work())), [{}])
+        self.assertEqual(self.table.calls, ["Scan"])
+
+    def test_malformed_items_are_left_out_and_counted(self) -> None:
+        self.table.malformed = {"a": None, "b": {"N": "1.5"}, "c": {"S": "7"}}
+        work = Work()
+        found = {word: n for page in self.counts.scan(29, work) for word, n in page.items()}
+        self.assertEqual(found, self.table.items)
+        self.assertEqual(work.malformed_items, 3)
+
+    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+        answers: list[Any] = [{}, {"Items": 5}, {"Items": [{}]}, {"Items": [{"word": {"N": "1"}}]}]
+        for answer in answers:
+            patched = mock.patch.object(self.table, "scan", return_value=answer)
+            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
+                list(self.counts.scan(29, Work()))
+            self.assertEqual(str(raised.exception), "Scan: unreadable answer")
 
     def test_segments_are_read_at_the_same_time(self) -> None:
         together = threading.Barrier(SEGMENTS)
@@ -98,7 +141,7 @@ class Scan(unittest.TestCase):
                 together.wait(timeout=10)
                 return super().scan(**arguments)
 
-        self.assertEqual(len(list(counts_over(Meeting()).scan(None, Work()))), SEGMENTS)
+        self.assertEqual(len(list(counts_over(Meeting()).scan(PAGE_WORDS + 1, Work()))), SEGMENTS)
 
     def test_no_page_is_asked_for_after_the_deadline(self) -> None:
         work = Work()
@@ -107,10 +150,10 @@ class Scan(unittest.TestCase):
                 work.until = time.monotonic() - 1
         self.assertLessEqual(len(self.table.calls), 2)
 
-    def test_a_failure_leaves_nothing_under_way(self) -> None:
+    def test_a_failure_leaves_nothing_in_flight(self) -> None:
         self.table.faults["Scan"] = [None, ClientError("Scan", "ThrottlingException")]
         with self.assertRaises(Unavailable):
-            list(self.counts.scan(None, Work()))
+            list(self.counts.scan(PAGE_WORDS + 1, Work()))
         calls = len(self.table.calls)
         time.sleep(0.02)
         self.assertEqual(len(self.table.calls), calls)
@@ -137,9 +180,13 @@ class Errors(unittest.TestCase):
             self.assertIs(raised.exception.__cause__, error)
 
     def test_the_detail_names_call_and_code(self) -> None:
-        self.table.faults["Scan"] = [ClientError("Scan", "ThrottlingException")]
-        with self.assertRaisesRegex(Unavailable, "^Scan: ThrottlingException$"):
-            list(self.counts.scan(0, Work()))
+        self.table.faults["Scan"] = [
+            ClientError("Scan", "ThrottlingException"),
+            ReadTimeoutError(),
+        ]
+        for detail in ("ThrottlingException", "ReadTimeoutError"):
+            with self.assertRaisesRegex(Unavailable, f"^Scan: {detail}$"):
+                list(self.counts.scan(0, Work()))
 
     def test_other_refusals_are_errors_of_ours(self) -> None:
         self.table.faults["UpdateItem"] = [ClientError("UpdateItem", "AccessDeniedException")]

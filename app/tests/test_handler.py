@@ -13,7 +13,7 @@ from unittest import mock
 
 from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
 from test_http import parameter, post
-from wordtally import handler
+from wordtally import handler, http
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY, S3Reports
@@ -43,7 +43,7 @@ class Request(unittest.TestCase):
 
     def send(self, text: str, **event: Any) -> tuple[int, dict[str, Any]]:
         with self.assertLogs() as logs:
-            answer = handler.respond(
+            answer = handler.handle(
                 lambda: self.application, {**post(parameter(text)), **event}, CONTEXT
             )
         self.logged = [vars(record) for record in logs.records]
@@ -81,7 +81,7 @@ class Request(unittest.TestCase):
             raise AssertionError("it is not needed")
 
         for body in ["", "{}", parameter("!!!"), parameter("x" * 1025)]:
-            answer = handler.respond(never, post(body), CONTEXT)
+            answer = handler.handle(never, post(body), CONTEXT)
             self.assertEqual(answer["statusCode"], 400)
 
     def test_ten_thousand_different_ideographs(self) -> None:
@@ -102,6 +102,47 @@ class Request(unittest.TestCase):
                     status, answer = self.send("a")
                     self.assertEqual((status, answer["code"]), (503, "unavailable"))
 
+    def test_an_unavailable_store_is_named_in_the_log_and_the_answer_names_the_request(
+        self,
+    ) -> None:
+        for fault, cause in [
+            (ClientError("UpdateItem", "ThrottlingException"), "UpdateItem: ThrottlingException"),
+            (ReadTimeoutError(), "UpdateItem: ReadTimeoutError"),
+        ]:
+            self.table.faults["UpdateItem"] = [fault]
+            status, answer = self.send("a b")
+            self.assertEqual((status, answer["request_id"]), (503, "request-1"))
+            self.assertIn("may count them twice", answer["error"])
+            self.assertEqual(self.logged[0]["cause"], cause)
+            self.assertEqual((self.logged[0]["words"], self.logged[0]["status"]), (2, 503))
+
+    def test_with_a_key_the_answer_says_that_a_retry_is_safe(self) -> None:
+        self.table.faults["TransactWriteItems"] = [ReadTimeoutError()]
+        status, answer = self.send("a", headers={"idempotency-key": "1"})
+        self.assertEqual(status, 503)
+        self.assertIn("nothing is counted twice", answer["error"])
+
+    def test_one_malformed_item_does_not_fail_the_requests_of_a_small_table(self) -> None:
+        self.table.malformed = {"broken": None, "half": {"N": "1.5"}}
+        status, _ = self.send("a half")
+        self.assertEqual(status, 200)
+        self.assertEqual(self.report(), [("a", 1)])
+        self.assertEqual(self.logged[0]["malformed_items"], 3)
+        self.assertNotIn("broken", str(self.logged))
+
+    def test_an_unexpected_error_is_logged_with_its_trace_but_without_its_message(self) -> None:
+        error = ValueError("secret text")
+        error.__cause__ = KeyError("secret text")
+        self.table.faults["UpdateItem"] = [error]
+        status, answer = self.send("a")
+        self.assertEqual((status, answer["code"]), (500, "internal_error"))
+        unexpected, line = self.logged
+        self.assertEqual(unexpected["trace"][0], "ValueError")
+        self.assertIn("KeyError", unexpected["trace"])
+        self.assertIn("fakes.py", str(unexpected["trace"]))
+        self.assertEqual((line["status"], line["code"]), (500, "internal_error"))
+        self.assertNotIn("secret", str(self.logged))
+
     def test_a_missing_permission_is_500_and_the_log_says_which(self) -> None:
         self.table.faults["UpdateItem"] = [ClientError("UpdateItem", "AccessDeniedException")]
         status, answer = self.send("a")
@@ -113,7 +154,8 @@ class Request(unittest.TestCase):
         self.send("a b b")
         (line,) = self.logged
         expected = {"status": 200, "words": 3, "distinct": 2}
-        expected |= {"upserts": 2, "scanned_pages": 4, "conflicts": 0, "publishes": 1}
+        expected |= {"upserts": 2, "scanned_pages": 1, "conflicts": 0, "publishes": 1}
+        expected |= {"write_conflicts": 0, "throttled": 0, "malformed_items": 0}
         self.assertEqual({name: line[name] for name in expected}, expected)
         self.assertGreaterEqual(line["milliseconds"], 0)
 
@@ -123,7 +165,7 @@ class Request(unittest.TestCase):
             mock.patch.object(self.table, "update_item", side_effect=self.slowly),
             self.assertLogs() as logs,
         ):
-            answer = handler.respond(
+            answer = handler.handle(
                 lambda: self.application,
                 post(parameter(" ".join(f"w{number}" for number in range(1000)))),
                 context(late),
@@ -141,7 +183,7 @@ class Request(unittest.TestCase):
 
     def test_the_api_gives_up_before_lambda_does(self) -> None:
         for remaining, within in [(300, 29), (30, 29), (10, 9)]:
-            ends = handler._until(context(remaining), handler.ANSWER_WITHIN_SECONDS)
+            ends = handler._deadline(context(remaining), handler.ANSWER_WITHIN_SECONDS)
             left = ends + handler.aws.SLOWEST_CALL_SECONDS - time.monotonic()
             self.assertAlmostEqual(left, within, delta=0.5)
 
@@ -161,8 +203,16 @@ class Request(unittest.TestCase):
 
     def test_a_key_lasts_as_long_as_the_settings_say(self) -> None:
         with mock.patch.object(handler.time, "time", return_value=1_000.5):
-            marker = self.application.marker("key", "text")
-        self.assertEqual(marker.expires_at, 1_000 + 24 * 3600)
+            marker = self.application.marker(http.Request("text", "key"))
+        assert marker
+        self.assertEqual((marker.asked_at, marker.valid_until), (1_000, 1_000 + 24 * 3600))
+
+    def test_with_an_api_key_a_key_belongs_to_it(self) -> None:
+        for api_key in ["one", "other", "one"]:
+            headers = {"idempotency-key": "1", "x-api-key": api_key}
+            status, _ = self.send(f"{api_key} counted", headers=headers)
+            self.assertEqual(status, 200)
+        self.assertEqual(self.report(), [("counted", 2), ("one", 1), ("other", 1)])
 
     def test_neither_text_nor_headers_are_ever_logged(self) -> None:
         headers = {"x-api-key": "hush-key", "idempotency-key": "hush-hush"}

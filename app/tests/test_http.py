@@ -1,6 +1,7 @@
 """HTTP API events in, answers out: the table of the contract."""
 
 import base64
+import gzip
 import json
 import unittest
 from typing import Any
@@ -21,32 +22,22 @@ def parameter(value: object) -> str:
     return json.dumps({"parameter": value})
 
 
-class Answers(unittest.TestCase):
-    def setUp(self) -> None:
-        self.texts: list[str] = []
-        self.keys: list[str | None] = []
-
-    def respond(self, body: str | bytes | None, **headers: str) -> tuple[int, dict[str, Any]]:
-        def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
-            self.texts.append(text)
-            self.keys.append(key)
-            return URL
-
-        with self.assertLogs("wordtally"):
-            answer = http.respond({**post(body), "headers": headers}, "request-1", tally)
-        self.assertEqual(answer["headers"]["content-type"], "application/json")
-        return answer["statusCode"], json.loads(answer["body"])
-
-    def assert_rejected(self, body: str | bytes | None, code: str) -> None:
-        status, answer = self.respond(body)
-        self.assertEqual((status, answer["code"]), (400, code), ascii(body)[:60])
-        self.assertRegex(answer["error"], r"^\S.*\.$")
-        self.assertEqual(set(answer), {"error", "code"})
-        self.assertEqual(self.texts, [])
+class Requests(unittest.TestCase):
+    def assert_rejected(
+        self, body: str | bytes | None, code: str, problem: str = "", **headers: str
+    ) -> None:
+        with self.assertRaises(errors.Rejected) as raised:
+            http.request_of({**post(body), "headers": headers})
+        answer = http.failure(raised.exception, "request-1", has_key=False)
+        found = json.loads(answer["body"])
+        self.assertEqual((answer["statusCode"], found["code"]), (400, code), ascii(body)[:60])
+        self.assertRegex(found["error"], r"^\S.*\.$")
+        self.assertIn(problem, found["error"])
+        self.assertEqual(set(found), {"error", "code"})
+        self.assertEqual(answer["headers"], {"content-type": "application/json"})
 
     def assert_accepted(self, body: str | bytes, text: str) -> None:
-        self.assertEqual(self.respond(body), (200, {"url": URL}))
-        self.assertEqual(self.texts.pop(), text)
+        self.assertEqual(http.request_of(post(body)), http.Request(text))
 
     def test_a_text(self) -> None:
         self.assert_accepted(parameter("hello world"), "hello world")
@@ -72,17 +63,50 @@ class Answers(unittest.TestCase):
         bodies += [parameter("a").encode("utf-16")]
         for body in bodies:
             with self.subTest(body=ascii(body)[:60]):
-                self.assert_rejected(body, "invalid_json")
+                self.assert_rejected(body, "invalid_json", 'such as {"parameter": ')
+
+    def test_the_sentence_says_what_is_wrong_with_the_body(self) -> None:
+        compressed = gzip.compress(parameter("a").encode())
+        cases: list[tuple[str | bytes | None, str]] = [
+            (None, "The request has no body."),
+            (b"", "The request has no body."),
+            (b'{"parameter": "\xe9"}', "The body is not UTF-8 at byte 16."),
+            (parameter("a").encode("utf-16"), "The body is not UTF-8 at byte 1."),
+            (compressed, "The body is compressed. Send it without Content-Encoding."),
+            ("parameter=hello+world", "The body is form data, not JSON."),
+            (b"parameter=hello&a=b", "The body is form data, not JSON."),
+            (b"--boundary\r\nContent-Disposition: form-data", "The body is form data, not JSON."),
+            (
+                '{\n  "parameter": hello\n}',
+                "The body is not JSON: Expecting value (line 2, column ",
+            ),
+            ("hello", "The body is not JSON: Expecting value (line 1, column 1)."),
+            ("[NaN]", "The body is not JSON: it contains NaN."),
+            ("[" * 100_000, "The body is JSON that is nested too deeply."),
+        ]
+        for body, problem in cases:
+            with self.subTest(body=ascii(body)[:60]):
+                self.assert_rejected(body, "invalid_json", problem)
+        declared = {"content-encoding": "br"}
+        self.assert_rejected(b"\x0b\x02", "invalid_json", "The body is compressed.", **declared)
+
+    def test_the_sentence_does_not_quote_the_body(self) -> None:
+        bodies: list[str | bytes] = ["secret", '{"secret": secret}', b"secret\xff", '["\\secret"]']
+        for body in [*bodies, "secret=secret"]:
+            with self.assertRaises(errors.InvalidJson) as raised:
+                http.request_of(post(body))
+            self.assertNotIn("secret", raised.exception.message + str(raised.exception))
+            self.assertIsNone(raised.exception.__cause__)
+
+    def test_a_json_body_is_json_whatever_its_content_type_says(self) -> None:
+        event = post(parameter("a").encode())  # what curl -d sends, as the API passes it on
+        event["headers"] = {"content-type": "application/x-www-form-urlencoded"}
+        self.assertEqual(http.request_of(event).text, "a")
 
     def test_a_body_that_claims_to_be_base64_and_is_not(self) -> None:
-        with self.assertLogs("wordtally"):
-            answer = http.respond(
-                {"body": parameter("a"), "isBase64Encoded": True},
-                "1",
-                lambda text, key, summary: URL,
-            )
-        self.assertEqual(answer["statusCode"], 400)
-        self.assertEqual(json.loads(answer["body"])["code"], "invalid_json")
+        for body in [parameter("a"), "naïve"]:
+            with self.assertRaises(errors.InvalidJson):
+                http.request_of({"body": body, "isBase64Encoded": True})
 
     def test_not_an_object(self) -> None:
         for body in ["[]", "5", '"parameter"', "null", "true", '["parameter"]']:
@@ -106,54 +130,58 @@ class Answers(unittest.TestCase):
             self.assert_accepted(parameter(letter * 10_000), letter * 10_000)
             self.assert_rejected(parameter(letter * 10_001), "parameter_too_long")
 
+    def request(self, **headers: str) -> http.Request:
+        return http.request_of({**post(parameter("a")), "headers": headers})
+
     def test_an_idempotency_key_is_1_to_255_printable_ascii_characters(self) -> None:
-        for key in ["k", "8e03978e-40d5-43dd-bc93-6894a57f9324", "a key, with = ~", "k" * 255]:
-            self.respond(parameter("a"), **{"idempotency-key": key})
-            self.assertEqual(self.keys.pop(), key)
-        self.texts.clear()
+        for key in ["k", "8e03978e-40d5-43dd-bc93-6894a57f9324", "+ a key; with = -.~", "k" * 255]:
+            self.assertEqual(self.request(**{"idempotency-key": key}).idempotency_key, key)
         for key in ["", "k" * 256, "schlüssel", "a\tb", "\x7f", "a\n"]:
-            status, answer = self.respond(parameter("a"), **{"idempotency-key": key})
-            self.assertEqual((status, answer["code"]), (400, "invalid_idempotency_key"), key)
-        self.assertEqual(self.texts, [])
+            with self.assertRaises(errors.InvalidIdempotencyKey, msg=ascii(key)):
+                self.request(**{"idempotency-key": key})
 
-    def test_without_the_header_there_is_no_key(self) -> None:
-        self.respond(parameter("a"))
-        self.assertEqual(self.keys, [None])
+    def test_two_idempotency_keys_are_refused_as_the_api_joins_them_with_a_comma(self) -> None:
+        for key in ["one,two", "one, two", ","]:
+            with self.assertRaises(errors.InvalidIdempotencyKey, msg=key):
+                self.request(**{"idempotency-key": key})
+
+    def test_without_the_headers_there_are_no_keys(self) -> None:
+        self.assertEqual(self.request(), http.Request("a", None, ""))
+        self.assertEqual(http.request_of({**post(parameter("a")), "headers": None}).api_key, "")
+
+    def test_the_api_key_is_the_header(self) -> None:
+        self.assertEqual(self.request(**{"x-api-key": "an api key"}).api_key, "an api key")
+
+    def test_what_a_request_shows_of_itself_holds_nothing_of_the_callers(self) -> None:
+        request = self.request(**{"x-api-key": "hush", "idempotency-key": "hush"})
+        self.assertEqual(repr(request), "Request()")
 
 
-class Failures(unittest.TestCase):
-    def respond(self, error: Exception) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The answer, and the attributes of the log records."""
+class Answers(unittest.TestCase):
+    def test_success_is_the_url(self) -> None:
+        answer = http.success(URL)
+        self.assertEqual((answer["statusCode"], json.loads(answer["body"])), (200, {"url": URL}))
 
-        def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
-            summary["words"] = 2
-            raise error
+    def failure(self, error: Exception, has_key: bool = False) -> tuple[int, dict[str, Any]]:
+        answer = http.failure(error, "request-1", has_key)
+        if answer["statusCode"] == 503:
+            self.assertEqual(answer["headers"]["retry-after"], "1")
+        return answer["statusCode"], json.loads(answer["body"])
 
-        with self.assertLogs("wordtally") as logs:
-            answer = http.respond(post(parameter("secret text")), "request-1", tally)
-        return answer, [vars(record) for record in logs.records]
+    def test_unavailable_says_what_a_retry_would_do(self) -> None:
+        error = errors.Unavailable("UpdateItem: ThrottlingException")
+        for has_key, sentence in [
+            (False, "may count them twice"),
+            (True, "nothing is counted twi"),
+        ]:
+            status, body = self.failure(error, has_key)
+            self.assertEqual((status, body["code"]), (503, "unavailable"))
+            self.assertEqual(body["request_id"], "request-1")
+            self.assertIn(sentence, body["error"])
+            self.assertNotIn("Throttling", str(body))
 
-    def test_unavailable_asks_to_try_again(self) -> None:
-        answer, (line,) = self.respond(errors.Unavailable("UpdateItem: ThrottlingException"))
-        self.assertEqual(answer["statusCode"], 503)
-        self.assertEqual(answer["headers"]["retry-after"], "1")
-        self.assertEqual(json.loads(answer["body"])["code"], "unavailable")
-        self.assertEqual(line["cause"], "UpdateItem: ThrottlingException")
-        self.assertEqual((line["status"], line["code"], line["words"]), (503, "unavailable", 2))
-
-    def test_the_unforeseen_gets_the_request_id_and_the_log_gets_the_trace(self) -> None:
-        answer, (trace, line) = self.respond(ValueError("secret text"))
-        self.assertEqual(answer["statusCode"], 500)
-        body = json.loads(answer["body"])
-        self.assertEqual(body["code"], "internal_error")
+    def test_an_unexpected_error_is_500_with_the_request_id(self) -> None:
+        status, body = self.failure(ValueError("secret text"))
+        self.assertEqual((status, body["code"]), (500, "internal_error"))
         self.assertEqual(body["request_id"], "request-1")
-        self.assertNotIn("secret", answer["body"])
-        self.assertEqual(trace["trace"][0], "ValueError")
-        self.assertIn("test_http.py", trace["trace"][-1])
-        self.assertEqual((line["status"], line["code"]), (500, "internal_error"))
-
-    def test_no_message_of_a_foreign_error_is_logged_not_even_of_a_cause(self) -> None:
-        error = ValueError("secret text")
-        error.__cause__ = KeyError("secret text")
-        _, lines = self.respond(error)
-        self.assertNotIn("secret", str(lines))
+        self.assertNotIn("secret", str(body))

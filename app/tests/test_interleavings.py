@@ -55,10 +55,12 @@ class World:
             case ("total", word):
                 return self, dict(self.table)[word]
             case ("transaction", marker, words):
-                for there in self.markers:
-                    if (there.key, there.chunk) == (marker.key, marker.chunk):
-                        return self, there
-                world = replace(self, markers=self.markers | {marker})
+                place = marker.key, marker.chunk
+                there = {m for m in self.markers if (m.key, m.chunk) == place}
+                for found in there:
+                    if found.valid_until >= marker.asked_at:
+                        return self, found
+                world = replace(self, markers=self.markers - there | {marker})
                 for word, occurrences in words:
                     world, _ = world.after(("add", word, occurrences), conditional)
                 return world, None
@@ -72,6 +74,13 @@ class World:
                 published = Published(report, etag=str(self.publishes + 1))
                 world = replace(self, published=published, publishes=self.publishes + 1)
                 return world, published
+            case ("expire", key, chunk, now):
+                kept = {
+                    m
+                    for m in self.markers
+                    if (m.key, m.chunk) != (key, chunk) or m.expires_at >= now
+                }
+                return replace(self, markers=frozenset(kept)), None
             case ("delete",):
                 return replace(self, published=NOTHING, deleted=True), None
         raise AssertionError(step)
@@ -114,13 +123,12 @@ class Ports(Executor):
                 return result
         raise Asks((step, self.aside) if self.aside and self.aside != step else (step,))
 
-    def add(
-        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
-    ) -> dict[str, int]:
-        if marker:
-            once.add(self, marker, words, work)
-            return {word: self.do("total", word) for word in words}
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         return {word: self.do("add", word, occurrences) for word, occurrences in words.items()}
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        once.add(self, marker, words, work)
+        return {word: self.do("total", word) for word in words}
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
         found: Marker | None = self.do("transaction", marker, tuple(words.items()))
@@ -160,13 +168,28 @@ class Keyed:
     words: Words
     dies_after: int | None = None
     """Steps after which the instance is killed, with all it was to serve."""
+    asked_at: int = 0
+    """Seconds; the markers that this request writes are valid for VALID_SECONDS from then on."""
+
+
+VALID_SECONDS = 1
+
+
+@dataclass(frozen=True)
+class Expire:
+    """DynamoDB's TTL at the time `now`: it deletes the markers of a text that have expired, one by one,
+    each at any moment."""
+
+    key: str
+    chunks: int
+    now: int
 
 
 class Killed(Exception):
     pass
 
 
-Request = Words | Keyed
+Request = Words | Keyed | Expire
 Protocol = Callable[[Ports, tuple[Request, ...], int], object]
 
 RECONCILE: Words = (("reconcile", 0),)
@@ -185,11 +208,17 @@ def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> 
     for request in requests:
         if isinstance(request, Keyed):
             ports.dies_after = request.dies_after
-            marker = once.marker(request.key, str(request.words), 0, 1)
+            asked_at = request.asked_at
+            text = str(request.words)
+            marker = once.marker(request.key, text, asked_at, asked_at + VALID_SECONDS)
             try:
                 instance.tally(dict(request.words), Work(), marker)
             except Killed:
                 return
+        elif isinstance(request, Expire):
+            digest = once.marker(request.key, "", 0, 0).key
+            for chunk in range(request.chunks):
+                ports.do("expire", digest, chunk, request.now)
         elif request == RECONCILE:
             instance.reconcile(Work())
         elif request == DELETE:
@@ -218,14 +247,15 @@ class Scenario:
         return World(table, Published(report, etag="0"))
 
     def totals(self) -> Words:
-        """The table when all is counted: each request's words, under a key once."""
+        """The table when all is counted: each request's words, under a valid key once."""
         totals = Counter(dict(self.table + self.behind))
-        keys = set()
+        valid_until: dict[str, int] = {}
         for request in chain(*self.instances):
-            if isinstance(request, Keyed) and request.key not in keys:
-                keys.add(request.key)
-                totals.update(dict(request.words))
-            elif not isinstance(request, Keyed) and request not in (RECONCILE, DELETE):
+            if isinstance(request, Keyed):
+                if request.asked_at > valid_until.get(request.key, -1):
+                    valid_until[request.key] = request.asked_at + VALID_SECONDS
+                    totals.update(dict(request.words))
+            elif not isinstance(request, Expire) and request not in (RECONCILE, DELETE):
                 totals.update(dict(request))
         return tuple(sorted(totals.items()))
 
@@ -380,6 +410,36 @@ class ExactlyOnce(unittest.TestCase):
     def test_instances_that_remember_serve_keys_too(self) -> None:
         text = self.TEXT[:1]
         self.explore((Keyed("1", text), Keyed("2", text), Keyed("1", text)), ((("x", 1),),))
+
+    def resent_as_it_expires(self, chunks: int = 2) -> Scenario:
+        """A retry that arrives in the last second in which the markers are valid, and is still at
+        work when DynamoDB's TTL takes its turn: much later, but within its margin."""
+        text = self.TEXT[:chunks]
+        first = Keyed("1", text)
+        retry = Keyed("1", text, asked_at=VALID_SECONDS)
+        later = VALID_SECONDS + once.KEPT_SECONDS
+        return Scenario(
+            TEN, ((first, retry, Keyed("2", text)), (Expire("1", chunks, later),)), (0, 0)
+        )
+
+    def test_markers_that_expire_during_a_retry_are_still_there_for_it(self) -> None:
+        with mock.patch.object(once, "CHUNK_WORDS", 1):
+            for chunks in (2, 3):
+                ends, wrong = explore(self.resent_as_it_expires(chunks))
+                self.assertGreater(ends, 0)
+                self.assertEqual(wrong, 0)
+
+    def test_a_text_sent_again_after_its_markers_expired_is_counted_again_as_a_whole(self) -> None:
+        text = self.TEXT
+        again = Keyed("1", text, asked_at=VALID_SECONDS + 1)
+        after = Keyed("1", text, asked_at=2 * VALID_SECONDS + 1)
+        expire = Expire("1", len(text), VALID_SECONDS + 1 + once.KEPT_SECONDS)
+        self.explore((Keyed("1", text), again, after), (expire,))
+
+    def test_a_ttl_without_a_margin_is_caught(self) -> None:
+        scenario = self.resent_as_it_expires()
+        with mock.patch.object(once, "CHUNK_WORDS", 1), mock.patch.object(once, "KEPT_SECONDS", -1):
+            self.assertGreater(explore(scenario)[1], 0)
 
     def test_without_the_marker_it_would_be_counted_twice(self) -> None:
         twice = Scenario(TEN, each(Keyed("1", self.TEXT), Keyed("1", self.TEXT)), (0, 0))

@@ -3,6 +3,9 @@ schedule in test_interleavings.py."""
 
 import time
 import unittest
+from dataclasses import replace
+from typing import Any
+from unittest import mock
 
 from fakes import ClientError, FakeDynamoDB, ReadTimeoutError, cancelled, counts_over
 from wordtally import aws, once
@@ -19,7 +22,7 @@ class Transactions(unittest.TestCase):
         self.work = Work()
 
     def add(self, words: dict[str, int]) -> dict[str, int]:
-        return self.counts.add(words, self.work, MARKER)
+        return self.counts.add_once(MARKER, words, self.work)
 
     def test_99_words_and_the_marker_a_transaction(self) -> None:
         self.add({f"w{number}": 1 for number in range(199)})
@@ -34,7 +37,25 @@ class Transactions(unittest.TestCase):
         self.assertRegex(key, "^[0-9a-f]{64}$")
         self.assertEqual(chunk, 0)
 
-    def test_transactions_that_meet_on_a_word_are_tried_again(self) -> None:
+    def test_the_ttl_looks_at_an_attribute_of_its_own_a_day_after_the_marker_is_invalid(
+        self,
+    ) -> None:
+        self.add({"a": 1})
+        (item,) = self.table.markers.values()
+        self.assertEqual(item["valid_until"], {"N": "3600"})
+        self.assertEqual(item["expires_at"], {"N": str(3600 + 24 * 3600)})
+
+    def test_a_marker_of_an_earlier_version_is_valid_as_long_as_it_said(self) -> None:
+        self.add({"a": 1})
+        (item,) = self.table.markers.values()
+        old = {name: value for name, value in item.items() if name != "valid_until"}
+        error = cancelled("ConditionalCheckFailed", "None")
+        error.response["CancellationReasons"][0]["Item"] = {**old, "expires_at": {"N": "77"}}
+        self.table.faults["TransactWriteItems"] = [error]
+        found = self.counts._ledger.write(MARKER, {"a": 1}, self.work)
+        self.assertEqual(found, replace(MARKER, valid_until=77))
+
+    def test_conflicting_and_throttled_transactions_are_retried_and_told_apart(self) -> None:
         self.table.faults["TransactWriteItems"] = [
             cancelled("None", "TransactionConflict"),
             cancelled("TransactionConflict", "None"),
@@ -43,9 +64,28 @@ class Transactions(unittest.TestCase):
             *[cancelled("None", "TransactionConflict")] * 20,
         ]
         self.assertEqual(self.add({"a": 1}), {"a": 1})
-        self.assertEqual(self.work.write_conflicts, 24)
+        self.assertEqual((self.work.write_conflicts, self.work.throttled), (22, 2))
 
-    def test_throttled_ones_as_often_as_the_sdk_tries_a_call(self) -> None:
+    def test_a_cancellation_without_reasons_is_no_commit(self) -> None:
+        cases: list[Any] = [[], None, "garbage", [{}], [{"Code": "None"}], [{"Code": None}]]
+        for reasons in cases:
+            error = ClientError(
+                "TransactWriteItems",
+                "TransactionCanceledException",
+                reasons=reasons,
+            )
+            self.table.faults["TransactWriteItems"] = [error]
+            with self.subTest(reasons=reasons), self.assertRaises(Unavailable) as raised:
+                self.add({"a": 1})
+            self.assertRegex(str(raised.exception), "^TransactWriteItems: ")
+        self.assertEqual((self.table.items, self.work.upserts), ({}, 0))
+
+    def test_a_failed_condition_without_the_marker_that_failed_it_is_unreadable(self) -> None:
+        self.table.faults["TransactWriteItems"] = [cancelled("ConditionalCheckFailed", "None")]
+        with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: unreadable answer$"):
+            self.add({"a": 1})
+
+    def test_throttled_ones_are_retried_as_often_as_the_sdk_retries_a_call(self) -> None:
         throttled = cancelled("None", "ThrottlingError")
         self.table.faults["TransactWriteItems"] = [throttled] * 10
         with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: ThrottlingError$"):
@@ -75,12 +115,36 @@ class Transactions(unittest.TestCase):
                 with self.subTest(error=error), self.assertRaises(Unavailable):
                     self.add({"a": 1})
 
-    def test_words_that_a_batch_left_out_are_asked_for_again(self) -> None:
+    def test_words_that_a_batch_left_out_are_requested_again(self) -> None:
         self.table.batch_size = 40
         words = {f"w{number}": 1 for number in range(150)}
         self.assertEqual(self.add(words), words)
+        self.assertEqual((self.work.throttled, self.work.write_conflicts), (3, 0))
 
-    def test_a_plain_upsert_gives_way_to_a_transaction_and_is_done_again(self) -> None:
+    def test_batches_that_return_nothing_end_it_after_as_many_as_the_sdk_retries_a_call(
+        self,
+    ) -> None:
+        self.table.batch_size = 0
+        with self.assertRaisesRegex(Unavailable, "^BatchGetItem: UnprocessedKeys$"):
+            self.add({"a": 1, "b": 1})
+        self.assertEqual(self.table.calls.count("BatchGetItem"), aws.MAX_ATTEMPTS)
+        self.assertEqual(self.work.throttled, aws.MAX_ATTEMPTS)
+
+    def test_words_with_malformed_totals_are_left_out(self) -> None:
+        self.table.malformed = {"b": {"N": "1.5"}, "c": None}
+        self.table.items["b"] = self.table.items["c"] = 0  # only so that the fake can add
+        self.assertEqual(self.add({"a": 1, "b": 1, "c": 1}), {"a": 1})
+        self.assertEqual(self.work.malformed_items, 2)
+
+    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+        answers: list[Any] = [{}, {"Responses": []}, {"Responses": {"words": [{}]}}]
+        for answer in answers:
+            patched = mock.patch.object(self.table, "batch_get_item", return_value=answer)
+            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
+                self.add({"a": 1})
+            self.assertEqual(str(raised.exception), "BatchGetItem: unreadable answer")
+
+    def test_an_upsert_that_conflicts_with_a_transaction_is_retried(self) -> None:
         conflict = ClientError("UpdateItem", "TransactionConflictException")
         self.table.faults["UpdateItem"] = [conflict, conflict]
         self.assertEqual(self.counts.add({"a": 1}, self.work), {"a": 1})

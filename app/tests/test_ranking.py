@@ -91,7 +91,7 @@ class Tally(Requests):
         self.table.items = {"old": 7, "k": 1}
         report = self.tally({"k": 2, "l": 1})
         self.assertEqual(report, Report((("old", 7), ("k", 3), ("l", 1)), words_in_table=3))
-        self.assertEqual(self.work, Work(upserts=2, scanned_pages=4, publishes=1))
+        self.assertEqual(self.work, Work(upserts=2, scanned_pages=1, publishes=1))
 
     def test_a_later_request_makes_its_adds_one_get_and_one_put(self) -> None:
         self.table.items = {f"w{number}": 1 for number in range(100)}

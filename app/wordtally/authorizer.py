@@ -1,7 +1,7 @@
 """The authorizer's Lambda entry point: REQUEST type, payload format 2.0, simple response.
 
 The environment holds SHA-256 digests of the accepted keys (API_KEY_SHA256, hexadecimal, separated
-by commas), never a key. A request without the header does not come here: the API answers it 401.
+by commas), never a key. The API itself answers 401 to a request without the header.
 """
 
 import hashlib
@@ -16,10 +16,13 @@ def lambda_handler(event: dict[str, Any], _context: Any) -> dict[str, bool]:
 
 
 def authorize(event: dict[str, Any], environment: Mapping[str, str]) -> dict[str, bool]:
-    """`{"isAuthorized": bool}` for the request's `x-api-key`. Without digests nobody gets in."""
-    key = event.get("headers", {}).get("x-api-key", "")
+    """`{"isAuthorized": bool}` for the request's `x-api-key`.
+
+    With no digests configured, every request is refused.
+    """
+    key = (event.get("headers") or {}).get("x-api-key") or ""
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
     accepted = [known for known in environment.get("API_KEY_SHA256", "").split(",") if known]
-    # All of them are compared, each in constant time, so that timing tells nothing.
+    # Compare every digest, each in constant time, so that timing reveals nothing.
     matches = [hmac.compare_digest(digest, known) for known in accepted]
     return {"isAuthorized": any(matches)}

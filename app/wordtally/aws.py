@@ -1,5 +1,6 @@
 """How this function talks to AWS: the clients' settings and the meaning of their errors."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,7 +15,7 @@ MAX_ATTEMPTS = 3
 retrying at all when most calls fail."""
 
 SLOWEST_CALL_SECONDS = MAX_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS) + 1 + 2
-"""Every attempt timed out, and the longest back-off after the first and after the second."""
+"""Every attempt timed out, and the longest backoff after the first and after the second."""
 
 _BUSY = frozenset(
     [
@@ -34,9 +35,9 @@ _BUSY = frozenset(
     ]
 )
 
-# botocore's: read time-outs and closed connections derive from the first, the others from bases
+# botocore's. Read timeouts and closed connections derive from the first; the others derive from bases
 # that they share with errors of our own making.
-_NETWORK_ERRORS = frozenset(
+_OUTAGES = frozenset(
     [
         "HTTPClientError",
         "ConnectTimeoutError",
@@ -44,12 +45,16 @@ _NETWORK_ERRORS = frozenset(
         "IncompleteReadError",
         "ProxyConnectionError",
         "SSLError",
+        # An answer that cannot be read or trusted.
+        "ChecksumError",
+        "FlexibleChecksumError",
+        "ResponseParserError",
     ]
 )
 
 
 class AwsError(Exception):
-    """AWS refused a call, and trying again will not change it: a missing permission, say.
+    """AWS refused a call, and retrying will not change that: a missing permission, say.
 
     The message names the operation and AWS's error code, never a value.
     """
@@ -61,11 +66,14 @@ def _session() -> Any:
     client but a fifth of the modules that a cold start imports."""
     import botocore.session
 
+    # Lambda sets the product's log level on the root logger, and botocore logs at INFO at each
+    # cold start.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     return botocore.session.get_session()
 
 
 def client(service: str, region: str, **config: Any) -> Any:
-    """A client with deliberate time-outs and retries. Nothing else here imports the SDK."""
+    """A client with deliberate timeouts and retries. Nothing else here imports the SDK."""
     from botocore.config import Config
 
     return _session().create_client(
@@ -75,8 +83,8 @@ def client(service: str, region: str, **config: Any) -> Any:
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-            # Both spare a sixth of the CPU of a call: botocore would compose its own name anew
-            # for each, and check what the types here have checked.
+            # Both save a sixth of the CPU of a call: botocore would compose its own name for each
+            # call, and validate what the type checker has checked.
             user_agent="wordtally",
             parameter_validation=False,
             **config,
@@ -85,26 +93,37 @@ def client(service: str, region: str, **config: Any) -> Any:
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
-    """Raise Unavailable for throttling and outages, AwsError for any other refusal.
+def translated_errors(operation: str) -> Iterator[None]:
+    """Around a call: raise Unavailable for throttling and outages, AwsError for any other refusal.
 
-    Works on the shape of botocore's errors (`response`, `operation_name`), not on their classes,
-    so that nothing has to import botocore.
+    Works on the shape of botocore's errors (`response`), not on their classes, so that nothing has
+    to import botocore.
     """
     try:
         yield
     except Exception as error:
         response = getattr(error, "response", None)
-        operation = getattr(error, "operation_name", None)
-        if isinstance(response, dict) and operation:
+        if isinstance(response, dict):
             code = error_code(error)
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if code in _BUSY or status >= 500 or status == 429:
                 raise Unavailable(f"{operation}: {code}") from error
             raise AwsError(f"{operation}: {code}") from error
-        if any(kind.__name__ in _NETWORK_ERRORS for kind in type(error).__mro__):
-            raise Unavailable(type(error).__name__) from error
+        if any(kind.__name__ in _OUTAGES for kind in type(error).__mro__):
+            raise Unavailable(f"{operation}: {type(error).__name__}") from error
         raise
+
+
+@contextmanager
+def reading(operation: str) -> Iterator[None]:
+    """Around the reading of an answer: raise Unavailable for one that lacks what AWS documents.
+
+    Such an answer does not tell whether the call took effect.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Unavailable(f"{operation}: unreadable answer") from error
 
 
 def error_code(error: Exception) -> str:

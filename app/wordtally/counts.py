@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wordtally import aws, once
-from wordtally.ledger import DynamoDBLedger
+from wordtally.ledger import DynamoDBLedger, totals_of, whole
 from wordtally.once import Marker
 from wordtally.settings import Settings
 from wordtally.work import Work, jittered_pause
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WORKERS = 16
-"""Calls under way at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own work; more
+"""Calls in flight at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own work; more
 do not help (`make bench`)."""
 
 SEGMENTS = 4
-"""Parts in which a large table is scanned at the same time."""
+"""Parts of a large table that are scanned concurrently."""
 
 PAGE_WORDS = 10_000
-"""A page at the most: about 250 kB of the 1 MB that DynamoDB would send, to hold the memory down."""
+"""Words in a page at most: about 250 kB of the 1 MB that DynamoDB would send, to save memory."""
 
 
 class DynamoDBCounts:
@@ -32,19 +33,14 @@ class DynamoDBCounts:
         self._client = client
         self._table = table
         self._ledger = ledger
-        self._pool = ThreadPoolExecutor(WORKERS)  # starts its threads when they are needed
+        self._pool = ThreadPoolExecutor(WORKERS)  # starts threads on demand
 
-    def add(
-        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
-    ) -> dict[str, int]:
-        """One atomic ADD per word, up to WORKERS at a time; with a marker, transactions of them.
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """One atomic ADD per word, up to WORKERS concurrently.
 
-        The first failure calls off what has not begun and waits for what has, so nothing is still
-        being written when the request is answered.
+        On the first failure, pending upserts are cancelled and those in flight are awaited, so
+        nothing is being written any more when the request is answered.
         """
-        if marker:
-            once.add(self._ledger, marker, words, work)
-            return self._ledger.totals(words, work)
         upserts = {
             word: self._pool.submit(self._upsert, word, times, work)
             for word, times in words.items()
@@ -52,7 +48,7 @@ class DynamoDBCounts:
         try:
             # Not one after the other: a failure must not wait for slow ones before it.
             wait(upserts.values(), return_when=FIRST_EXCEPTION)
-            return {word: upsert.result() for word, upsert in upserts.items() if upsert.done()}
+            totals = {word: upsert.result() for word, upsert in upserts.items() if upsert.done()}
         finally:
             for upsert in upserts.values():
                 upsert.cancel()
@@ -60,12 +56,21 @@ class DynamoDBCounts:
             work.upserts += sum(
                 not upsert.cancelled() and not upsert.exception() for upsert in upserts.values()
             )
+        known = {word: total for word, total in totals.items() if total is not None}
+        work.malformed_items += len(totals) - len(known)
+        return known
 
-    def _upsert(self, word: str, occurrences: int, work: Work) -> int:
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """Transactions of a marker and up to once.CHUNK_WORDS words, one after the other."""
+        once.add(self._ledger, marker, words, work)
+        return self._ledger.totals(words, work)
+
+    def _upsert(self, word: str, occurrences: int, work: Work) -> int | None:
+        """The new total, None if it is not a whole number."""
         attempt = 0
         while True:
             work.go_on()
-            with aws.translated_errors():
+            with aws.translated_errors("UpdateItem"):
                 try:
                     answer = self._client.update_item(
                         TableName=self._table,
@@ -74,21 +79,30 @@ class DynamoDBCounts:
                         ExpressionAttributeValues={":n": {"N": str(occurrences)}},
                         ReturnValues="UPDATED_NEW",
                     )
-                    return int(answer["Attributes"]["times"]["N"])
+                    break
                 except Exception as error:
-                    # A transaction is writing this word; this write was not done.
+                    # A transaction is writing this word, and this upsert had no effect.
                     if aws.error_code(error) != "TransactionConflictException":
                         raise
             attempt += 1
             work.write_conflicts += 1  # from many threads: a log line may miss one
             jittered_pause(attempt)
+        with aws.reading("UpdateItem"):
+            return whole(answer["Attributes"]["times"]["N"])
 
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
-        """Consistent reads: an eventual one could miss what `add` has just written.
+        """Consistent reads: an eventually consistent one could miss what `add` has just written.
 
-        A table of more than one page is read in SEGMENTS at a time, of each of which one page is
-        held at the most.
+        A table of more than one page is read in SEGMENTS concurrently, holding at most one page of
+        each.
         """
+        whole = {"Segment": 0, "TotalSegments": 1}
+        if expected is None:
+            # Usually there is nothing in the table yet; if there is more, one page was read twice.
+            words, rest = self._page(whole, work)
+            if not rest:
+                yield words
+                return
         small = expected is not None and expected <= PAGE_WORDS
         segments = 1 if small else SEGMENTS
         pages = {
@@ -113,7 +127,7 @@ class DynamoDBCounts:
     ) -> tuple[dict[str, int], dict[str, Any] | None]:
         """One page, and where the next one of its segment begins."""
         work.go_on()
-        with aws.translated_errors():
+        with aws.translated_errors("Scan"):
             answer = self._client.scan(
                 TableName=self._table,
                 ProjectionExpression="word, times",
@@ -121,15 +135,17 @@ class DynamoDBCounts:
                 Limit=PAGE_WORDS,
                 **where,
             )
-        words = {item["word"]["S"]: int(item["times"]["N"]) for item in answer["Items"]}
-        end = answer.get("LastEvaluatedKey")
-        return words, {**where, "ExclusiveStartKey": end} if end else None
+        with aws.reading("Scan"):
+            words = totals_of(answer["Items"], work)
+            end = answer.get("LastEvaluatedKey")
+            return words, {**where, "ExclusiveStartKey": end} if end else None
 
 
 def connect(settings: Settings) -> DynamoDBCounts:
     """Make the one client of this function instance."""
     client = aws.client("dynamodb", settings.region, max_pool_connections=WORKERS)
     client.meta.events.register("before-parse.dynamodb.Scan", _take_items)
+    client.meta.events.register("before-parse.dynamodb.TransactWriteItems", _require_json)
     ledger = DynamoDBLedger(client, settings.words_table, settings.markers_table)
     return DynamoDBCounts(client, settings.words_table, ledger)
 
@@ -137,9 +153,18 @@ def connect(settings: Settings) -> DynamoDBCounts:
 def _take_items(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    """Spare botocore the items of a page: of strings and numbers it would make what DynamoDB has
-    sent, in four times the time that all else takes (`make bench`)."""
-    if response_dict["status_code"] == 200:
+    """Skip botocore's parsing of the items: it would only rebuild the JSON that DynamoDB sent, in four
+    times the time that everything else takes (`make bench`)."""
+    if response_dict["status_code"] != 200:
+        return
+    with suppress(ValueError, LookupError, TypeError):  # unreadable: botocore says so
         answer = json.loads(response_dict["body"])
         customized_response_dict["Items"] = answer.pop("Items")
         response_dict["body"] = json.dumps(answer).encode()
+
+
+def _require_json(response_dict: dict[str, Any], **_: Any) -> None:
+    """botocore takes whatever comes with status 200 for a commit: the answer has no members."""
+    if response_dict["status_code"] == 200:
+        with aws.reading("TransactWriteItems"):
+            json.loads(response_dict["body"])

@@ -1,5 +1,7 @@
 """The errors that a caller can meet, each with its HTTP status, stable code and sentence."""
 
+EXAMPLE = '{"parameter": "the quick brown fox"}'
+
 
 class WordtallyError(Exception):
     """Base of every error that has an answer of its own.
@@ -21,13 +23,18 @@ class Rejected(WordtallyError):
 
 
 class InvalidJson(Rejected):
+    """`problem` is a sentence that says what the body is instead; it never quotes the body."""
+
     code = "invalid_json"
-    message = 'Send a JSON body in UTF-8, such as {"parameter": "the quick brown fox"}.'
+
+    def __init__(self, problem: str) -> None:
+        super().__init__()
+        self.message = f"{problem} Send a JSON body in UTF-8, such as {EXAMPLE}."
 
 
 class InvalidRequest(Rejected):
     code = "invalid_request"
-    message = 'The JSON body must be an object, such as {"parameter": "the quick brown fox"}.'
+    message = f"The JSON body must be an object, such as {EXAMPLE}."
 
 
 class MissingParameter(Rejected):
@@ -52,30 +59,44 @@ class ParameterTooLong(Rejected):
 
 class NoWords(Rejected):
     code = "no_words"
-    message = '"parameter" has no word in it.'
+    message = '"parameter" contains no words.'
 
 
 class WordTooLong(Rejected):
     code = "word_too_long"
-    message = '"parameter" has a word of more than 1,024 bytes in UTF-8. Put spaces between words.'
+    message = (
+        '"parameter" contains a word of more than 1,024 bytes in UTF-8. Put spaces between words.'
+    )
 
 
 class InvalidIdempotencyKey(Rejected):
     code = "invalid_idempotency_key"
-    message = "The header Idempotency-Key must be 1 to 255 printable ASCII characters."
+    message = (
+        "Send one Idempotency-Key header, with 1 to 255 printable ASCII characters and no comma."
+    )
 
 
 class IdempotencyKeyReused(Rejected):
-    """Found out by the first write, which it replaces."""
+    """Detected by the request's first write, which then does not take place."""
 
     status = 422
     code = "idempotency_key_reused"
-    message = "This Idempotency-Key came with another text before. Use a new key for each text."
+    message = (
+        "This Idempotency-Key was already used with a different text. Use a new key for each text."
+    )
 
 
 class Unavailable(WordtallyError):
-    """DynamoDB or S3 throttles or is away, and retries did not help. The detail says which call."""
+    """DynamoDB or S3 is throttling or unavailable, and retries did not help. `str(error)` names the
+    call."""
 
     status = 503
     code = "unavailable"
-    message = "The service is busy. Send the request again in a moment."
+    message = (
+        "The service is busy. Some words of this text may have been counted, so sending it again "
+        "may count them twice. To retry safely, send an Idempotency-Key with each text."
+    )
+    message_with_key = (
+        "The service is busy. Send the request again in a moment with the same Idempotency-Key: "
+        "nothing is counted twice."
+    )

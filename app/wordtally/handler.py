@@ -4,18 +4,20 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 from wordtally import aws, counts, http, once, reports, words
+from wordtally.errors import WordtallyError
 from wordtally.ranking import Published, Ranking, Reports
 from wordtally.settings import Settings
 from wordtally.work import Work
 
 ANSWER_WITHIN_SECONDS = 29
-"""The HTTP API gives up on the function after 30."""
+"""The HTTP API stops waiting for the function after 30."""
 
 logger = logging.getLogger("wordtally")
 
@@ -32,9 +34,18 @@ class Application:
     reports: LinkableReports
     idempotency_hours: int
 
-    def marker(self, key: str, text: str) -> once.Marker:
+    def tally(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
+        """Count the words of `request` and return the URL of a report that includes them."""
+        return self.reports.url(self.ranking.tally(counted, work, self.marker(request)))
+
+    def marker(self, request: http.Request) -> once.Marker | None:
+        """The first marker of a request with an idempotency key."""
+        key = request.idempotency_key
+        if key is None:
+            return None
         now = int(time.time())
-        return once.marker(key, text, now, now + self.idempotency_hours * 3600)
+        until = now + self.idempotency_hours * 3600
+        return once.marker(key, request.text, now, until, request.api_key)
 
 
 RECONCILE = {"task": "reconcile"}
@@ -47,50 +58,79 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     if event == RECONCILE:
         reconcile(_application(), context)
         return None
-    return respond(_application, event, context)
+    return handle(_application, event, context)
 
 
-def respond(
+def handle(
     application: Callable[[], Application], event: dict[str, Any], context: Any
 ) -> http.Answer:
-    """Count the words of the text, see to the report and answer with its URL.
+    """Count the words of the text, update the report, answer with its URL and log one summary line.
 
-    Everything is checked before the first write, and before `application` makes its clients.
+    Everything is checked before the first write, and before `application` creates its clients.
+    Neither text nor headers are ever logged.
     """
-
-    def tally(text: str, key: str | None, summary: dict[str, Any]) -> str:
-        counted = words.count(text)
+    started = time.perf_counter()
+    work = Work(_deadline(context, ANSWER_WITHIN_SECONDS))
+    summary: dict[str, Any] = {}
+    has_key = False
+    try:
+        request = http.request_of(event)
+        has_key = request.idempotency_key is not None
+        counted = words.count(request.text)
         summary.update(words=sum(counted.values()), distinct=len(counted))
-        work = Work(until)
-        instance = application()
-        marker = instance.marker(key, text) if key is not None else None
-        try:
-            published = instance.ranking.tally(counted, work, marker)
-        finally:
-            summary.update(work.figures())
-        return instance.reports.url(published)
-
-    until = _until(context, ANSWER_WITHIN_SECONDS)
-    return http.respond(event, context.aws_request_id, tally)
+        answer = http.success(application().tally(request, counted, work))
+    except Exception as error:  # noqa: BLE001 - the boundary
+        answer = http.failure(error, context.aws_request_id, has_key)
+        summary.update(_explained(error))
+    summary |= {"status": answer["statusCode"], **work.figures()}
+    logger.info("request", extra={**summary, "milliseconds": _milliseconds_since(started)})
+    return answer
 
 
 def reconcile(application: Application, context: Any) -> None:
     """Rebuild the report from the table: a crash between a request's upserts and its publish
-    leaves the report behind. Raises what fails, so that Lambda counts and retries it."""
+    leaves the report behind. Errors are raised, so that Lambda counts and retries them."""
     started = time.perf_counter()
-    work = Work(_until(context))
+    work = Work(_deadline(context))
     try:
         application.ranking.reconcile(work)
     finally:
-        milliseconds = round((time.perf_counter() - started) * 1000, 1)
-        logger.info("reconciliation", extra={**work.figures(), "milliseconds": milliseconds})
+        figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
+        logger.info("reconciliation", extra=figures)
 
 
-def _until(context: Any, seconds: float = math.inf) -> float:
-    """When the last call to AWS must begin, on the clock of time.monotonic(), so that even the
-    slowest one leaves a second to answer before Lambda ends the function or the API gives up."""
+def _deadline(context: Any, seconds: float = math.inf) -> float:
+    """When the last call to AWS must begin, as a `time.monotonic()` value, so that even the slowest
+    one leaves a second to answer before Lambda ends the function or the API stops waiting."""
     seconds = min(seconds, context.get_remaining_time_in_millis() / 1000 - 1)
     return time.monotonic() + seconds - aws.SLOWEST_CALL_SECONDS
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)
+
+
+def _explained(error: Exception) -> dict[str, str]:
+    """`code` and `cause` for the summary line. An unexpected error gets a line of its own, with the
+    types and stack frames but without the messages, which may quote the text."""
+    if not isinstance(error, WordtallyError):
+        logger.error("unexpected error", extra={"trace": _trace(error)})
+        return {"code": "internal_error"}
+    return {"code": error.code} | ({"cause": str(error)} if str(error) else {})
+
+
+def _trace(error: BaseException) -> list[str]:
+    """Types and stack frames of an error and of its causes, outermost first."""
+    lines = []
+    cause: BaseException | None = error
+    while cause is not None:
+        # Messages only of our own errors, which are made to be logged.
+        ours = type(cause).__module__.startswith("wordtally.")
+        lines.append(type(cause).__name__ + (f": {cause}" if ours else ""))
+        frames = traceback.extract_tb(cause.__traceback__)
+        lines += [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        cause = cause.__cause__ or cause.__context__
+    return lines
 
 
 def application(settings: Settings) -> Application:

@@ -1,12 +1,11 @@
-"""HTTP API events (payload format 2.0) in, answers out; the one place where errors get a status."""
+"""HTTP API events (payload format 2.0) in, answers out."""
 
 import base64
+import binascii
 import json
-import logging
 import re
-import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from wordtally.errors import (
@@ -17,6 +16,7 @@ from wordtally.errors import (
     MissingParameter,
     ParameterNotAString,
     ParameterTooLong,
+    Unavailable,
     WordtallyError,
 )
 
@@ -26,47 +26,52 @@ MAX_CHARACTERS = 10_000
 Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
 
-logger = logging.getLogger("wordtally")
+_GZIP_MAGIC = b"\x1f\x8b"
+_FORM = re.compile(r"[\w.%+-]+=|--")  # URL-encoded, or the boundary of multipart/form-data
 
 
-Tally = Callable[[str, str | None, dict[str, Any]], str]
+@dataclass(frozen=True)
+class Request:
+    """A request to count a text, checked as far as is possible without knowing what a word is."""
+
+    text: str = field(repr=False)
+    idempotency_key: str | None = field(default=None, repr=False)
+    api_key: str = field(default="", repr=False)
+    """The header x-api-key; empty if it was not sent."""
 
 
-def respond(event: dict[str, Any], request_id: str, tally: Tally) -> Answer:
-    """Answer one request and log one summary line for it.
+def request_of(event: dict[str, Any]) -> Request:
+    """The request in `event`. Raise a Rejected error for a bad one."""
+    # The API makes header names lower case.
+    headers: Mapping[str, str] = event.get("headers") or {}
+    return Request(
+        text=_text_of(_json_of(event, headers)),
+        idempotency_key=_idempotency_key_of(headers),
+        api_key=headers.get("x-api-key", ""),
+    )
 
-    `tally` takes the text and the idempotency key, if any, and returns the report's URL; what it
-    puts into the dict it is given goes into the summary, also when it fails. Neither text nor
-    headers are ever logged: of an unforeseen error the log gets the types and the stack, not the
-    messages, which may quote them.
+
+def success(url: str) -> Answer:
+    """The answer to a request that was counted: the URL of its report."""
+    return _answer(200, {"url": url})
+
+
+def failure(error: Exception, request_id: str, has_key: bool) -> Answer:
+    """The answer to a request that ended in `error`; `has_key`: it has an idempotency key.
+
+    Answers of 500 and above name the request, so that the operator finds it in the log.
     """
-    started = time.perf_counter()
-    summary: dict[str, Any] = {}
-    try:
-        answer = _answer(200, {"url": tally(text_of(event), idempotency_key_of(event), summary)})
-    except WordtallyError as error:
-        answer = _answer(error.status, {"error": error.message, "code": error.code})
-        summary["code"] = error.code
-        if str(error):
-            summary["cause"] = str(error)
-    except Exception as error:  # noqa: BLE001 - the boundary
-        sentence = "Something went wrong here. Report it with this request id if it happens again."
-        answer = _answer(
-            500, {"error": sentence, "code": "internal_error", "request_id": request_id}
-        )
-        summary["code"] = "internal_error"
-        logger.error("unforeseen error", extra={"trace": trace(error)})
-    if answer["statusCode"] == 503:
-        answer["headers"]["retry-after"] = "1"
-    summary["status"] = answer["statusCode"]
-    summary["milliseconds"] = round((time.perf_counter() - started) * 1000, 1)
-    logger.info("request", extra=summary)
-    return answer
+    if isinstance(error, Unavailable):
+        sentence = error.message_with_key if has_key else error.message
+        body = {"error": sentence, "code": error.code, "request_id": request_id}
+        return _answer(error.status, body, {"retry-after": "1"})
+    if isinstance(error, WordtallyError):
+        return _answer(error.status, {"error": error.message, "code": error.code})
+    sentence = "Something went wrong here. Report it with this request id if it happens again."
+    return _answer(500, {"error": sentence, "code": "internal_error", "request_id": request_id})
 
 
-def text_of(event: dict[str, Any]) -> str:
-    """The text of a request. Raise a Rejected error for anything but a good one."""
-    document = _json_of(event)
+def _text_of(document: object) -> str:
     if not isinstance(document, dict):
         raise InvalidRequest
     if "parameter" not in document:
@@ -81,55 +86,64 @@ def text_of(event: dict[str, Any]) -> str:
     return text
 
 
-def idempotency_key_of(event: dict[str, Any]) -> str | None:
-    """The header, None without one. Raise InvalidIdempotencyKey for one that cannot be a key."""
-    key = (event.get("headers") or {}).get("idempotency-key")  # the API makes names lower case
-    if key is None:
-        return None
-    if not re.fullmatch(r"[ -~]{1,255}", key):
+def _idempotency_key_of(headers: Mapping[str, str]) -> str | None:
+    """The header, None without one. Raise InvalidIdempotencyKey for an unusable one.
+
+    The API joins headers of the same name with a comma, so a comma may mean two keys.
+    """
+    key = headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(
+        r"[ -+\--~]{1,255}", key
+    ):  # a space to ~, less the comma
         raise InvalidIdempotencyKey
-    return str(key)
+    return key
 
 
-def _json_of(event: dict[str, Any]) -> object:
-    body = event.get("body") or ""
+def _json_of(event: dict[str, Any], headers: Mapping[str, str]) -> object:
+    # Errors are raised `from None`: the original ones quote the body.
+    body = _body_of(event, headers)
+    if not body.strip():
+        raise InvalidJson("The request has no body.")
     try:
-        if event.get("isBase64Encoded"):
-            body = base64.b64decode(body, validate=True).decode()
         return json.loads(
-            body.removeprefix("\ufeff"),  # some editors begin a file with a byte order mark
+            body,
             parse_int=float,  # no number is ever used; int() refuses one of over 4,300 digits
             parse_constant=_refuse_constant,
         )
-    except (ValueError, RecursionError) as error:
-        # `from None`: the original error quotes the body.
-        raise InvalidJson(type(error).__name__) from None
+    except json.JSONDecodeError as error:
+        if _FORM.match(body):
+            raise InvalidJson("The body is form data, not JSON.") from None
+        where = f"{error.msg} (line {error.lineno}, column {error.colno})"
+        raise InvalidJson(f"The body is not JSON: {where}.") from None
+    except RecursionError:
+        raise InvalidJson("The body is JSON that is nested too deeply.") from None
 
 
-def _refuse_constant(_name: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")
+def _body_of(event: dict[str, Any], headers: Mapping[str, str]) -> str:
+    """The body as text, decoded from base64 if it is, without a byte order mark."""
+    body: str = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        try:
+            octets = base64.b64decode(body, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidJson("The body is not the base64 that it is declared to be.") from None
+        encoding = headers.get("content-encoding", "identity")
+        if octets.startswith(_GZIP_MAGIC) or (octets and encoding.lower() != "identity"):
+            raise InvalidJson("The body is compressed. Send it without Content-Encoding.")
+        try:
+            body = octets.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidJson(f"The body is not UTF-8 at byte {error.start + 1}.") from None
+    return body.removeprefix("\ufeff")  # some editors begin a file with a byte order mark
 
 
-def _answer(status: int, body: dict[str, Any]) -> Answer:
+def _refuse_constant(name: str) -> None:
+    raise InvalidJson(f"The body is not JSON: it contains {name}.")
+
+
+def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
     return {
         "statusCode": status,
-        "headers": {"content-type": "application/json"},
+        "headers": {"content-type": "application/json", **(headers or {})},
         "body": json.dumps(body),
     }
-
-
-def trace(error: BaseException) -> list[str]:
-    """Types and stack frames of an error and of what caused it, outermost first."""
-    lines = []
-    cause: BaseException | None = error
-    while cause is not None:
-        lines.append(type(cause).__name__ + _detail(cause))
-        frames = traceback.extract_tb(cause.__traceback__)
-        lines += [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        cause = cause.__cause__ or cause.__context__
-    return lines
-
-
-def _detail(error: BaseException) -> str:
-    """The message of our own errors, which are made to be logged."""
-    return f": {error}" if type(error).__module__.startswith("wordtally.") else ""

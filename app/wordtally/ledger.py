@@ -1,5 +1,11 @@
 """Transactions over the words table and the table of markers: partition key `key` (S, a digest),
-sort key `chunk` (N), `digest` (S), and `expires_at` (N, seconds since 1970), DynamoDB's TTL."""
+sort key `chunk` (N), `digest` (S), `valid_until` (N, seconds since 1970), and `expires_at` (the same),
+DynamoDB's TTL.
+
+Nothing but the TTL looks at `expires_at`. DynamoDB may delete an item at any moment after it, even
+between two chunks of a request; a condition on the same attribute could therefore change its outcome
+in mid-request.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
 BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
-# The SDK does not try these again, as they are reasons of another error.
+# The SDK does not retry these, as they are reasons inside another error.
 _THROTTLED = frozenset(["ProvisionedThroughputExceeded", "ThrottlingError"])
 
 
@@ -36,40 +42,43 @@ class DynamoDBLedger:
         self._pause = pause
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Transactions that meet on a word are tried again for as long as there is time, throttled
-        ones MAX_ATTEMPTS times."""
+        """Transactions that conflict on a word are retried until the deadline, throttled ones up to
+        MAX_ATTEMPTS times."""
         actions = [self._put(marker), *(self._add(*entry) for entry in words.items())]
         attempt = throttled = 0
         while True:
             work.go_on()
             reasons = self._transact(actions)
-            if not reasons:
+            if reasons is None:
                 work.upserts += len(words)
                 return None
-            if reasons[0]["Code"] == "ConditionalCheckFailed":
-                return _found(marker, reasons[0]["Item"])
-            codes = {reason["Code"] for reason in reasons} - {"None"}
-            cause = f"TransactWriteItems: {', '.join(sorted(codes))}"
+            with aws.reading("TransactWriteItems"):
+                codes = {str(reason["Code"]) for reason in reasons} - {"None"}
+                if reasons[0]["Code"] == "ConditionalCheckFailed":
+                    return _found(marker, reasons[0]["Item"])
+            cause = f"TransactWriteItems: {', '.join(sorted(codes)) or 'no reason'}"
             if codes - _THROTTLED - {"TransactionConflict"}:
                 raise aws.AwsError(cause)
-            throttled += bool(codes & _THROTTLED)
-            if throttled == aws.MAX_ATTEMPTS:
+            if codes & _THROTTLED:
+                throttled += 1
+                work.throttled += 1
+            if throttled == aws.MAX_ATTEMPTS or not codes:
                 raise Unavailable(cause)
+            work.write_conflicts += "TransactionConflict" in codes
             attempt += 1
-            work.write_conflicts += 1
             self._pause(attempt)
 
-    def _transact(self, actions: list[Any]) -> list[Any]:
-        """Why the transaction was called off, action by action; empty if it was not."""
-        with aws.translated_errors():
+    def _transact(self, actions: list[Any]) -> list[Any] | None:
+        """None if the transaction took effect; else why DynamoDB cancelled it, action by action."""
+        with aws.translated_errors("TransactWriteItems"):
             try:
                 self._client.transact_write_items(TransactItems=actions)
             except Exception as error:
                 if aws.error_code(error) != "TransactionCanceledException":
                     raise
-                reasons: list[Any] = error.response["CancellationReasons"]  # type: ignore[attr-defined]
-                return reasons
-        return []
+                with aws.reading("TransactWriteItems"):
+                    return list(error.response["CancellationReasons"])  # type: ignore[attr-defined]
+        return None
 
     def _put(self, marker: Marker) -> dict[str, Any]:
         return {
@@ -79,10 +88,10 @@ class DynamoDBLedger:
                     "key": {"S": marker.key},
                     "chunk": {"N": str(marker.chunk)},
                     "digest": {"S": marker.digest},
+                    "valid_until": {"N": str(marker.valid_until)},
                     "expires_at": {"N": str(marker.expires_at)},
                 },
-                # The TTL deletes some time after it is due.
-                "ConditionExpression": "attribute_not_exists(digest) OR expires_at < :now",
+                "ConditionExpression": "attribute_not_exists(digest) OR valid_until < :now",
                 "ExpressionAttributeValues": {":now": {"N": str(marker.asked_at)}},
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
@@ -99,33 +108,71 @@ class DynamoDBLedger:
         }
 
     def totals(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Read consistently: a transaction does not return what it made of a word."""
+        """Read consistently: a transaction does not return the new totals.
+
+        Words that DynamoDB left out because it was throttled are requested again; MAX_ATTEMPTS
+        answers in a row without any word are the end of it.
+        """
         missing = [{"word": {"S": word}} for word in words]
         found: dict[str, int] = {}
         attempt = 0
         while missing:
             work.go_on()
             batch, rest = missing[:BATCH_KEYS], missing[BATCH_KEYS:]
-            with aws.translated_errors():
-                answer = self._client.batch_get_item(
-                    RequestItems={
-                        self._words_table: {
-                            "Keys": batch,
-                            "ConsistentRead": True,
-                            "ProjectionExpression": "word, times",
-                        }
-                    }
-                )
-            for item in answer["Responses"][self._words_table]:
-                found[item["word"]["S"]] = int(item["times"]["N"])
-            unprocessed: Any = answer.get("UnprocessedKeys", {}).get(self._words_table, {})
-            if throttled := unprocessed.get("Keys", []):
-                attempt += 1
-                self._pause(attempt)
-            missing = [*throttled, *rest]
+            totals, left_out = self._batch(batch, work)
+            found |= totals
+            missing = [*left_out, *rest]
+            if not left_out:
+                continue
+            work.throttled += 1
+            attempt = attempt + 1 if len(left_out) == len(batch) else 1
+            if attempt == aws.MAX_ATTEMPTS:
+                raise Unavailable("BatchGetItem: UnprocessedKeys")
+            self._pause(attempt)
         return found
+
+    def _batch(self, keys: list[Any], work: Work) -> tuple[dict[str, int], list[Any]]:
+        """The totals found under `keys`, and the keys that DynamoDB did not look up."""
+        with aws.translated_errors("BatchGetItem"):
+            answer: Any = self._client.batch_get_item(
+                RequestItems={
+                    self._words_table: {
+                        "Keys": keys,
+                        "ConsistentRead": True,
+                        "ProjectionExpression": "word, times",
+                    }
+                }
+            )
+        with aws.reading("BatchGetItem"):
+            totals = totals_of(answer["Responses"].get(self._words_table, []), work)
+            left_out = answer.get("UnprocessedKeys", {}).get(self._words_table, {})
+            return totals, list(left_out.get("Keys", []))
 
 
 def _found(ours: Marker, item: dict[str, Any]) -> Marker:
     """The marker in the place of ours."""
-    return replace(ours, digest=item["digest"]["S"], expires_at=int(item["expires_at"]["N"]))
+    # Markers of earlier versions of this product have the one attribute.
+    valid_until = item.get("valid_until") or item["expires_at"]
+    return replace(ours, digest=item["digest"]["S"], valid_until=int(valid_until["N"]))
+
+
+def whole(number: str) -> int | None:
+    """A number of DynamoDB's, None if it is not a whole one: somebody else wrote it. Raise ValueError
+    for anything else."""
+    try:
+        return int(number)
+    except ValueError:
+        float(number)
+        return None
+
+
+def totals_of(items: list[dict[str, Any]], work: Work) -> dict[str, int]:
+    """Word to total, without the items that have none; `work` counts those."""
+    try:
+        return {item["word"]["S"]: int(item["times"]["N"]) for item in items}
+    except (LookupError, ValueError):  # rare
+        numbers = {item["word"]["S"]: item.get("times", {}).get("N", "nan") for item in items}
+        totals = {word: whole(number) for word, number in numbers.items()}
+        known = {word: total for word, total in totals.items() if total is not None}
+        work.malformed_items += len(totals) - len(known)
+        return known

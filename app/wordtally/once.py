@@ -1,8 +1,8 @@
 """Counting a text exactly once: a marker for each part of it, written with its words or not at all.
 
 A retried ADD counts twice. Under an idempotency key the words are added in transactions, in a fixed
-order of chunks, each with a marker that must not exist yet. Whoever sends the text again, at the
-same time or after a crash, adds just the chunks that are missing.
+order of chunks, each with a marker that must not exist yet. A request that sends the text again, at
+the same time or after a crash, adds only the chunks that are missing.
 """
 
 import hashlib
@@ -17,37 +17,48 @@ from wordtally.work import Work
 CHUNK_WORDS = 99
 """With the marker the 100 actions that a DynamoDB transaction may have."""
 
+KEPT_SECONDS = 86_400
+"""How long an invalid marker stays in the table, far longer than a request runs and clocks differ: a
+request that arrived while the marker was valid must still find it at its last chunk."""
+
 
 @dataclass(frozen=True)
 class Marker:
     """Says that a chunk of a text was counted."""
 
     key: str
-    """SHA-256 of the caller's key."""
+    """SHA-256 of the caller's key, and of the API key it belongs to, if there is one."""
     digest: str
     """SHA-256 of the text."""
-    expires_at: int
+    valid_until: int
     """Seconds since 1970, the same for all chunks of a text."""
     asked_at: int
-    """When the request came. One moment for all chunks, so that no marker expires between two."""
+    """Arrival time of the request, at which it evaluates the validity of all markers: no marker of a
+    text may become invalid between two of its chunks."""
     chunk: int = 0
+
+    @property
+    def expires_at(self) -> int:
+        """When DynamoDB's TTL may delete the marker, in seconds since 1970."""
+        return self.valid_until + KEPT_SECONDS
 
 
 class Ledger(Protocol):
     """The words and the markers."""
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Write the marker and add to the total of each word, all or nothing. None if that is
-        done, or the marker that is there already and had not expired at `asked_at`: then nothing
-        is."""
+        """Write the marker and add to the total of each word, all or nothing. Return None if that
+        was done. Write nothing and return the existing marker if there is one that was still valid
+        at `asked_at`."""
 
 
-def marker(key: str, text: str, asked_at: int, expires_at: int) -> Marker:
-    """The first marker of a text."""
+def marker(key: str, text: str, asked_at: int, valid_until: int, api_key: str = "") -> Marker:
+    """The first marker of a text. Equal keys under different API keys are different keys."""
+    owned = f"{api_key}\n{key}" if api_key else key  # no header contains a line feed
     key_digest, digest = (
-        hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest() for part in (key, text)
+        hashlib.sha256(part.encode("utf-8", "surrogatepass")).hexdigest() for part in (owned, text)
     )
-    return Marker(key_digest, digest, expires_at, asked_at)
+    return Marker(key_digest, digest, valid_until, asked_at)
 
 
 def add(ledger: Ledger, first: Marker, words: Mapping[str, int], work: Work) -> None:
@@ -61,8 +72,8 @@ def add(ledger: Ledger, first: Marker, words: Mapping[str, int], work: Work) -> 
         if found and found.digest != first.digest:
             raise IdempotencyKeyReused
         if found:
-            # Or chunks would expire one by one, and those that have be counted again.
-            ours = replace(ours, expires_at=found.expires_at)
+            # Otherwise chunks would become invalid one by one, and be counted again.
+            ours = replace(ours, valid_until=found.valid_until)
 
 
 def _chunks(words: Mapping[str, int]) -> Iterator[dict[str, int]]:

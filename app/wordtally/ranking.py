@@ -51,11 +51,12 @@ class Conflict(Exception):
 class Counts(Protocol):
     """The total of every word, shared by all requests."""
 
-    def add(
-        self, words: Mapping[str, int], work: Work, marker: Marker | None = None
-    ) -> dict[str, int]:
-        """Add to the total of each word, atomically word by word; the new totals. With a marker,
-        only what was not added under it before, and the totals are as new or newer."""
+    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """Add to the total of each word, atomically word by word. Return the new totals."""
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """Add the words of a text that were not added under its marker before. Return the totals of
+        all its words, as new as that or newer."""
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
         """Every word with its total, page by page and in no order; a total is as new as its page
@@ -114,7 +115,8 @@ class Ranking:
     def tally(
         self, words: Mapping[str, int], work: Work, marker: Marker | None = None
     ) -> Published:
-        """Count `words`, under a marker once, and see that the published report shows them.
+        """Count `words` (exactly once if a marker is given) and make sure that the published report
+        includes them.
 
         A request scans the whole table when there is no report, and when the last scan found at
         most `scan_up_to_words` words. Raise Unavailable when a store is away, when MAX_CONFLICTS
@@ -135,7 +137,7 @@ class Ranking:
     ) -> Published:
         remembered, self._alone = self._alone, False
         if remembered:
-            published, totals = self._last, self._counts.add(words, work, marker)
+            published, totals = self._last, self._add(words, work, marker)
         else:
             published, totals = self._read_and_add(words, work, marker)
         alone = self._left(published)
@@ -178,11 +180,16 @@ class Ranking:
     ) -> tuple[Published, dict[str, int]]:
         reading = self._aside.submit(self._reports.read, work)
         try:
-            totals = self._counts.add(words, work, marker)
+            totals = self._add(words, work, marker)
         except BaseException:
-            reading.exception()  # waits: nothing is under way when the request is answered
+            reading.exception()  # waits: no call is in flight when the request is answered
             raise
         return reading.result(), totals
+
+    def _add(self, words: Mapping[str, int], work: Work, marker: Marker | None) -> dict[str, int]:
+        if marker is None:
+            return self._counts.add(words, work)
+        return self._counts.add_once(marker, words, work)
 
     def _rank_by_scan(
         self, totals: Mapping[str, int], current: Report | None, work: Work

@@ -30,18 +30,19 @@ class S3Reports:
         self._url_expiry_seconds = url_expiry_seconds
 
     def read(self, work: Work) -> Published:
-        with aws.translated_errors():
+        with aws.translated_errors("GetObject"):
             try:
                 answer, body = self._get(work)
             except Exception as error:
                 if aws.error_code(error) == "NoSuchKey":
                     return Published()
                 raise
-        return Published(
-            report=_decode(body, answer.get("Metadata", {})),
-            etag=answer["ETag"],
-            version_id=_version_id(answer),
-        )
+        with aws.reading("GetObject"):
+            return Published(
+                report=_decode(body, answer.get("Metadata", {})),
+                etag=answer["ETag"],
+                version_id=_version_id(answer),
+            )
 
     def _get(self, work: Work) -> tuple[Mapping[str, Any], bytes]:
         work.go_on()
@@ -55,7 +56,7 @@ class S3Reports:
 
     def publish(self, report: Report, etag: str | None) -> Published:
         condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        with aws.translated_errors():
+        with aws.translated_errors("PutObject"):
             try:
                 answer = self._client.put_object(
                     Bucket=self._bucket,
@@ -72,7 +73,8 @@ class S3Reports:
                 if aws.error_code(error) in _CONFLICTS:
                     raise Conflict from error
                 raise
-        return Published(report, answer["ETag"], _version_id(answer))
+        with aws.reading("PutObject"):
+            return Published(report, answer["ETag"], _version_id(answer))
 
     def url(self, published: Published) -> str:
         """A presigned URL (SigV4, regional virtual-host endpoint) of that very version."""

@@ -10,14 +10,18 @@ from wordtally.errors import Unavailable
 
 @dataclass
 class Work:
-    """What a request did so far, for its log line, and until when it may begin another call."""
+    """What a request has done so far, for its log line, and its deadline."""
 
     until: float = math.inf
-    """On the clock of time.monotonic()."""
+    """Deadline for starting another call, as a `time.monotonic()` value."""
     upserts: int = 0
     write_conflicts: int = 0
-    """Writes that gave way to another one of the same word, and were done again."""
+    """Writes that conflicted with another write of the same word and were retried."""
+    throttled: int = 0
+    """Transactions and batch reads that DynamoDB throttled, in whole or in part, and were retried."""
     scanned_pages: int = 0
+    malformed_items: int = 0
+    """Items left out because their total is not a whole number: somebody else wrote them."""
     conflicts: int = 0
     publishes: int = 0
 
@@ -27,13 +31,13 @@ class Work:
             raise Unavailable("out of time")
 
     def figures(self) -> dict[str, int]:
-        """What was done, by name."""
+        """Everything that was done, by name."""
         return {name: value for name, value in vars(self).items() if name != "until"}
 
 
 def jittered_pause(attempt: int) -> None:
-    """Full jitter, up to 40 ms before the second attempt, about what a write takes, then 80 and 160.
+    """Sleep with full jitter: up to 40 ms before attempt 2, about what a write takes, then 80 and 160.
 
-    Shorter ones lose more writes and answer no sooner (bench/simulation.py).
+    Shorter pauses cause more conflicts and answer no sooner (bench/simulation.py).
     """
     time.sleep(random.uniform(0, 0.04 * 2 ** min(attempt - 1, 2)))
