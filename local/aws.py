@@ -6,6 +6,7 @@ does, so that it never outlives the process that started it.
 
 import calendar
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -43,11 +44,17 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
-def client(service: str, url: str) -> Any:
-    """A boto3 client of the emulated AWS at `url`, whatever the environment says."""
+@functools.cache
+def _session() -> Any:
+    """One for all clients: each session loads the services' descriptions again, most of a second."""
     import boto3
 
-    return boto3.client(  # type: ignore[call-overload]
+    return boto3.Session()
+
+
+def client(service: str, url: str) -> Any:
+    """A boto3 client of the emulated AWS at `url`, whatever the environment says."""
+    return _session().client(
         service,
         endpoint_url=url,
         region_name=REGION,

@@ -2,11 +2,12 @@
 and the reconciliation make of it. README.md has the table of what can happen without a key."""
 
 import json
-import uuid
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from faults import FAULTS, Killed, injected
@@ -23,18 +24,31 @@ TEXT = {"a": 1, "b": 2, "c": 1}
 POSTED = " ".join(word for word, times in TEXT.items() for _ in range(times))
 
 
+STORAGE = ("faults-words", "faults-reports", "faults-markers")
+
+
 class Product:
     """Function instances on tables and a bucket of their own."""
 
     def __init__(self, cloud: str) -> None:
-        name = uuid.uuid4().hex
-        self.storage = (cloud, f"words-{name}", f"reports-{name}", f"markers-{name}")
-        _, words, reports, markers = self.storage
-        aws.create_storage(*self.storage)
+        self.cloud = cloud
+        words, reports, markers = STORAGE
         self.settings = Settings(aws.REGION, words, reports, 600, 0, markers, 24)
         self.dynamodb = aws.client("dynamodb", cloud)
-        self.one, self.other = (handler.application(self.settings) for _ in range(2))
-        self.scanning = handler.application(replace(self.settings, scan_up_to_words=1000))
+        self.clients = [handler.application(self.settings) for _ in range(2)]
+
+    def begin(self) -> None:
+        """Empty storage, and instances that remember nothing; their clients take long to make."""
+        aws.create_storage(self.cloud, *STORAGE)
+        self.one, self.other = (self.instance(client, 0) for client in self.clients)
+        self.scanning = self.instance(self.clients[0], scan_up_to_words=1000)
+
+    def end(self) -> None:
+        aws.delete_storage(self.cloud, *STORAGE)
+
+    def instance(self, client: handler.Application, scan_up_to_words: int) -> handler.Application:
+        counts, reports = client.ranking._counts, client.ranking._reports
+        return replace(client, ranking=ranking.Ranking(counts, reports, scan_up_to_words))
 
     def send(
         self, instance: handler.Application, text: str, key: str | None = None
@@ -58,13 +72,17 @@ class Product:
         return report is not None and report.top == ranking.top(self.table().items())
 
 
+@pytest.fixture(scope="module")
+def clients(cloud: str) -> Iterator[Product]:
+    with mock.patch.dict(os.environ, aws.environment(cloud)):
+        yield Product(cloud)
+
+
 @pytest.fixture
-def product(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Product]:
-    for name, value in aws.environment(cloud).items():
-        monkeypatch.setenv(name, value)
-    product = Product(cloud)
-    yield product
-    aws.delete_storage(*product.storage)
+def product(clients: Product) -> Iterator[Product]:
+    clients.begin()
+    yield clients
+    clients.end()
 
 
 def plus(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
