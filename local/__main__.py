@@ -4,11 +4,11 @@ import os
 import signal
 
 from local.instances import log_to_stdout
-from local.server import curl, serving
+from local.server import curl, key_of_environment, serving
 
 
 def main() -> None:
-    api_key = os.environ.get("API_KEY", "")
+    api_key = key_of_environment()
     # Blocked in every thread, so that only sigwait below receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     log_to_stdout()

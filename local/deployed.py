@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local import aws
-from local.gateway import Cors, Event, Gateway, Route
+from local.gateway import Cors, Event, Gateway, Route, Throttle
 from local.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
@@ -60,6 +60,7 @@ class Deployed:
                 tuple(cors.get("AllowHeaders", [])),
                 cors.get("MaxAge"),
             ),
+            self._throttle(),
         )
 
     def run_schedules(self) -> list[Any]:
@@ -78,11 +79,22 @@ class Deployed:
             for version in function.versions.values():
                 version.stop()
 
-    def _routes(self) -> dict[str, Route]:
-        api_id = self._api["ApiId"]
-        stages = self._apis.get_stages(ApiId=api_id)["Items"]
+    def _stage(self) -> dict[str, Any]:
+        stages = self._apis.get_stages(ApiId=self._api["ApiId"])["Items"]
         if [stage["StageName"] for stage in stages] != ["$default"]:
             raise DeploymentError("the API needs the stage $default, which has no path")
+        stage: dict[str, Any] = stages[0]
+        return stage
+
+    def _throttle(self) -> Throttle:
+        settings = self._stage()["DefaultRouteSettings"]
+        # A limit that Terraform leaves out becomes 0, and every call is answered 429.
+        return Throttle(
+            settings.get("ThrottlingRateLimit", 0), settings.get("ThrottlingBurstLimit", 0)
+        )
+
+    def _routes(self) -> dict[str, Route]:
+        api_id = self._api["ApiId"]
         arn = f"arn:aws:execute-api:{aws.REGION}:123456789012:{api_id}"
         routes = {}
         for route in self._apis.get_routes(ApiId=api_id)["Items"]:

@@ -7,6 +7,7 @@ function or what the function cannot answer.
 
 import base64
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -87,6 +88,32 @@ class Cors:
         return answer
 
 
+class Throttle:
+    """A token bucket, as for the routes of a stage. `clock` gives seconds."""
+
+    def __init__(
+        self, rate_per_second: float, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate_per_second = rate_per_second
+        self._burst = burst
+        self._clock = clock
+        self._tokens = float(burst)
+        self._filled_at = clock()
+        self._lock = threading.Lock()
+
+    def admits(self) -> bool:
+        """Whether one more request is within the limits; takes its token."""
+        with self._lock:
+            now = self._clock()
+            refill = (now - self._filled_at) * self._rate_per_second
+            self._tokens = min(self._burst, self._tokens + refill)
+            self._filled_at = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
+
 class Gateway:
     """A WSGI application. `routes` maps route keys such as `POST /`."""
 
@@ -94,10 +121,12 @@ class Gateway:
         self,
         routes: Mapping[str, Route],
         cors: Cors | None = None,
+        throttle: Throttle | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.routes = routes
         self._cors = cors or Cors()
+        self._throttle = throttle
         self._timeout_seconds = timeout_seconds
         self._calls = ThreadPoolExecutor(CALLS_AT_ONCE)
 
@@ -133,6 +162,8 @@ class Gateway:
         route = self.routes.get(route_key)
         if route is None:
             return _message(404, "Not Found")
+        if self._throttle and not self._throttle.admits():
+            return _message(429, "Too Many Requests")
         event = event_of(environ, route_key, request_id)
         if route.authorizer:
             refusal = _ask(route.authorizer, route.identity_header, event)

@@ -1,9 +1,40 @@
 """The HTTP server in front of the gateway and of the emulated AWS."""
 
+import io
 import sys
 from typing import Any
 
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.wsgi import Gateway_10, Server
+
+
+class _HeaderReader(HeaderReader):
+    """Joins duplicate headers as payload format 2.0 does; cheroot drops all values but the last.
+
+    WSGI cannot tell `x_api_key` from `x-api-key`, so names with an underscore are dropped.
+    """
+
+    def __call__(self, rfile: Any, hdict: Any = None) -> Any:
+        headers: dict[bytes, bytes] = {} if hdict is None else hdict
+        while (line := rfile.readline()) != b"\r\n":
+            if not line or line[:1].isspace():
+                raise ValueError("The headers are cut off or folded.")
+            for name, value in super().__call__(io.BytesIO(line + b"\r\n"), {}).items():
+                separator = b"; " if name == b"Cookie" else b","
+                earlier = [headers[name]] if name in headers else []
+                headers[name] = separator.join([*earlier, value])
+        return headers
+
+    def _allow_header(self, key_name: bytes) -> bool:
+        return b"_" not in key_name
+
+
+class _Request(HTTPRequest):
+    header_reader = _HeaderReader()
+
+
+class _HTTPConnection(HTTPConnection):
+    RequestHandlerClass = _Request
 
 
 class Connection(Gateway_10):
@@ -23,6 +54,7 @@ class HttpServer(Server):
     a client sent.
     """
 
+    ConnectionClass = _HTTPConnection
     keep_alive_conn_limit = 1000
 
     def __init__(self, address: tuple[str, int], application: Any, **settings: Any) -> None:

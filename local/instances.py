@@ -8,6 +8,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from local.gateway import Event, FunctionError
@@ -15,6 +16,9 @@ from local.gateway import Event, FunctionError
 Handler = Callable[[Event, Any], Any]
 
 TIMEOUT_SECONDS = 300
+
+_request_id: ContextVar[str] = ContextVar("request_id")
+"""Of the request that this thread serves; Lambda adds it to each line of the log."""
 
 
 class Context:
@@ -42,14 +46,17 @@ class InProcessFunction:
         except IndexError:
             with self._starting:
                 instance = self._start()
+        context = Context()
+        serving = _request_id.set(context.aws_request_id)
         try:
             # Through JSON and back, as between the API and Lambda.
-            result = instance(json.loads(json.dumps(event)), Context())
+            result = instance(json.loads(json.dumps(event)), context)
             return json.loads(json.dumps(result))
         except Exception as error:
             traceback.print_exc()
             raise FunctionError from error
         finally:
+            _request_id.reset(serving)
             self._idle.append(instance)
 
 
@@ -65,6 +72,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "message": record.getMessage(),
         }
+        if request_id := _request_id.get(None):
+            line["requestId"] = request_id
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         return json.dumps(line, ensure_ascii=False)
 

@@ -14,7 +14,7 @@ from wordtally.settings import Settings
 
 from local import aws
 from local.aws import Wsgi
-from local.gateway import Gateway, Route
+from local.gateway import Gateway, Route, Throttle
 from local.http_server import HttpServer
 from local.instances import Handler, InProcessFunction
 
@@ -25,13 +25,18 @@ MARKERS = "wordtally-markers"
 CONCURRENCY = 64
 """Requests that are read at once; of these gateway.CALLS_AT_ONCE are at the function."""
 
+THROTTLE_RATE_PER_SECOND = 50
+THROTTLE_BURST = 100
+"""The defaults in variables.tf."""
+
+KEY = "[!-~]{16,256}"
+"""What outputs.tf accepts as api_key."""
+
 
 @contextlib.contextmanager
 def serving(api_key: str = "") -> Iterator[str]:
     """The product's URL, on PORT for as long as the context lasts."""
-    if api_key and not re.fullmatch("[!-~]+", api_key):
-        sys.exit("API_KEY must be printable ASCII without spaces: it is sent as a header.")
-    gateway = Gateway({})
+    gateway = Gateway({}, throttle=Throttle(THROTTLE_RATE_PER_SECOND, THROTTLE_BURST))
     server = listening(gateway)  # before anything else is started
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
@@ -44,6 +49,14 @@ def serving(api_key: str = "") -> Iterator[str]:
         gateway.routes = {"POST /": route(api_key)}
         threading.Thread(target=server.serve, daemon=True).start()
         yield f"http://127.0.0.1:{server.bind_addr[1]}/"
+
+
+def key_of_environment() -> str:
+    """API_KEY, empty unless set. Exit with a sentence if Terraform would refuse it."""
+    api_key = os.environ.get("API_KEY", "")
+    if api_key and not re.fullmatch(KEY, api_key):
+        sys.exit("API_KEY must have 16 to 256 printable ASCII characters without spaces.")
+    return api_key
 
 
 def listening(application: Wsgi) -> HttpServer:

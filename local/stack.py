@@ -7,7 +7,6 @@ the route and, with API_KEY, the authorizer. PORT and API_KEY come from the envi
 import contextlib
 import logging
 import os
-import re
 import shutil
 import signal
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from local import aws, deployed
 from local.gateway import Gateway
-from local.server import curl, listening
+from local.server import curl, key_of_environment, listening
 from local.terraform import ROOT, Missing, Terraform, TerraformError, init_arguments
 
 
@@ -24,10 +23,7 @@ def main() -> None:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # ends like Ctrl-C, also while applying
-    api_key = os.environ.get("API_KEY", "")
-    # As in outputs.tf, half a minute earlier.
-    if api_key and not re.fullmatch("[!-~]{16,256}", api_key):
-        sys.exit("API_KEY must have 16 to 256 printable ASCII characters without spaces.")
+    api_key = key_of_environment()
     try:
         init_arguments()
     except Missing as reason:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
@@ -20,13 +21,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import hcl2
 import pytest
 import requests
 from conftest import curl_line, running_product, start_product
+from wordtally import handler
 
-from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
+from local import aws
+from local.deployed import Deployed
+from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route, Throttle
 from local.http_server import HttpServer
+from local.instances import InProcessFunction, log_to_stdout
 from local.runtime import RuntimeFunction
+from local.server import KEY, THROTTLE_BURST, THROTTLE_RATE_PER_SECOND, key_of_environment
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,6 +53,15 @@ class Recorder:
 
 
 OK = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
+
+
+def exchange(url: str, sent: bytes) -> bytes:
+    """The server's answer to `sent`, byte for byte."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 class TestEvents:
@@ -135,23 +151,38 @@ class TestEvents:
     def test_a_broken_body_is_400_not_logged_and_the_connections_end(
         self, url: str, function: Recorder, capfd: pytest.CaptureFixture[str], body: bytes
     ) -> None:
-        host, port = url.removeprefix("http://").rstrip("/").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(b"POST / HTTP/1.1\r\nHost: h\r\n" + body)
-            connection.shutdown(socket.SHUT_WR)
-            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        answer = exchange(url, b"POST / HTTP/1.1\r\nHost: h\r\n" + body)
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert answer.endswith(b'{"message":"Bad Request"}')
         assert function.events == []
         assert "hush" not in "".join(capfd.readouterr())
 
     def test_an_answer_to_head_has_no_body(self, url: str) -> None:
-        host, port = url.removeprefix("http://").rstrip("/").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(b"HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        answer = exchange(url, b"HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404 ")
         assert answer.endswith(b"\r\n\r\n")
+
+    def test_duplicate_headers_are_joined_with_a_comma(self, url: str, function: Recorder) -> None:
+        head = (
+            b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n"
+            b"Idempotency-Key: one\r\nidempotency-key: two\r\nX-Custom: a\r\n"
+            b"Accept: text/html\r\nAccept: */*\r\nX-Custom: b, c\r\nx-custom: d\r\n"
+            b"Cookie: first=1; second=2\r\nCookie: third=3\r\n\r\n"
+        )
+        assert exchange(url, head).startswith(b"HTTP/1.1 200 ")
+        (event,) = function.events
+        assert event["headers"]["idempotency-key"] == "one,two"
+        assert event["headers"]["x-custom"] == "a,b, c,d"
+        assert event["headers"]["accept"] == "text/html,*/*"
+        assert event["cookies"] == ["first=1", "second=2", "third=3"]
+
+    def test_an_underscore_in_a_name_is_no_hyphen(self, url: str, function: Recorder) -> None:
+        exchange(
+            url,
+            b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n"
+            b"Idempotency_Key: one\r\n\r\n",
+        )
+        assert "idempotency-key" not in function.events[0]["headers"]
 
     def test_the_api_gives_up_on_a_function_that_does_not_answer(
         self, serve: Callable[[Any], str]
@@ -212,6 +243,123 @@ class TestAuthorizer:
     def test_a_broken_authorizer_is_500(self, serve: Callable[[Any], str]) -> None:
         assert self.answer(serve, FunctionError(), "right").status_code == 500
         assert self.function.events == []
+
+
+class TestThrottling:
+    def test_the_bucket_takes_a_burst_and_refills_at_its_rate(self) -> None:
+        now = 0.0
+        bucket = Throttle(rate_per_second=2, burst=3, clock=lambda: now)
+        assert [bucket.admits() for _ in range(4)] == [True, True, True, False]
+        now = 0.4
+        assert not bucket.admits()
+        now = 0.5
+        assert [bucket.admits(), bucket.admits()] == [True, False]
+        now = 60.0  # no more than a burst is saved up
+        assert [bucket.admits() for _ in range(4)] == [True, True, True, False]
+
+    def test_without_tokens_it_admits_nothing(self) -> None:
+        assert not Throttle(rate_per_second=0, burst=0).admits()
+
+    def test_concurrent_requests_share_its_tokens(self) -> None:
+        bucket = Throttle(rate_per_second=1, burst=50, clock=lambda: 0.0)
+        with ThreadPoolExecutor(8) as pool:
+            admitted = list(pool.map(lambda _: bucket.admits(), range(200)))
+        assert admitted.count(True) == 50
+
+    def test_a_request_over_the_limits_is_429_and_reaches_nothing(
+        self, serve: Callable[[Any], str]
+    ) -> None:
+        function, authorizer = Recorder(OK), Recorder({"isAuthorized": True})
+        throttle = Throttle(rate_per_second=1, burst=2, clock=lambda: 0.0)
+        url = serve(Gateway({"POST /": Route(function, authorizer)}, throttle=throttle))
+        headers = {"x-api-key": "key"}
+        assert requests.get(url, timeout=10).status_code == 404  # off the route: not counted
+        answers = [requests.post(url, headers=headers, timeout=10) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[2].text == '{"message":"Too Many Requests"}'
+        assert len(function.events) == len(authorizer.events) == 2
+
+    def test_make_run_has_the_defaults_of_the_deployed_stage(self) -> None:
+        with (ROOT / "variables.tf").open() as file:
+            variables = {
+                name.strip('"'): body
+                for block in hcl2.load(file)["variable"]
+                for name, body in block.items()
+            }
+        assert variables["throttle_rate_per_second"]["default"] == THROTTLE_RATE_PER_SECOND
+        assert variables["throttle_burst"]["default"] == THROTTLE_BURST
+
+    def test_make_stack_has_the_limits_of_the_stage_in_the_emulated_aws(
+        self, serve: Callable[[Any], str]
+    ) -> None:
+        with aws.running("local.whole_aws") as cloud:
+            apis = aws.client("apigatewayv2", cloud)
+            api = apis.create_api(Name="wordtally", ProtocolType="HTTP")
+            apis.create_stage(
+                ApiId=api["ApiId"],
+                StageName="$default",
+                DefaultRouteSettings={"ThrottlingRateLimit": 0.01, "ThrottlingBurstLimit": 2},
+            )
+            gateway = Deployed(cloud, "wordtally").gateway()
+        gateway.routes = {"POST /": Route(Recorder(OK))}
+        url = serve(gateway)
+        answers = [requests.post(url, timeout=10).status_code for _ in range(3)]
+        assert answers == [200, 200, 429]
+
+
+class TestLog:
+    def test_each_line_has_the_id_of_its_own_request(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Also while several instances serve at once."""
+        together = threading.Barrier(4)
+        logger = logging.getLogger("wordtally")
+
+        def start() -> Any:
+            def handle(event: Event, context: Any) -> str:
+                together.wait(timeout=10)
+                logger.info("request", extra={"number": event["number"]})
+                together.wait(timeout=10)
+                return str(context.aws_request_id)
+
+            return handle
+
+        function = InProcessFunction(start)
+        handlers = list(logger.handlers)
+        log_to_stdout()
+        try:
+            logger.info("outside")
+            with ThreadPoolExecutor(4) as pool:
+                ids = list(pool.map(lambda number: function.invoke({"number": number}), range(8)))
+        finally:
+            logger.handlers[:] = handlers
+        outside, *lines = map(json.loads, capsys.readouterr().out.splitlines())
+        assert "requestId" not in outside
+        assert len(set(ids)) == 8
+        assert {line["number"]: line["requestId"] for line in lines} == dict(enumerate(ids))
+
+    def test_the_id_in_the_answer_to_an_unexpected_error_finds_its_trace(
+        self, serve: Callable[[Any], str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        logger = logging.getLogger("wordtally")
+        handlers = list(logger.handlers)
+        log_to_stdout()
+
+        def broken() -> Any:
+            raise RuntimeError
+
+        function = InProcessFunction(
+            lambda: lambda event, context: handler.respond(broken, event, context)
+        )
+        url = serve(Gateway({"POST /": Route(function)}))
+        try:
+            answer = requests.post(url, json={"parameter": "a"}, timeout=10)
+        finally:
+            logger.handlers[:] = handlers
+        lines = list(map(json.loads, capsys.readouterr().out.splitlines()))
+        assert answer.status_code == 500
+        assert [line["requestId"] for line in lines] == [answer.json()["request_id"]] * 2
+        assert "trace" in lines[0]
 
 
 class TestRuntime:
@@ -381,7 +529,7 @@ class TestMakeRun:
     def test_the_printed_curl_line_works_as_pasted_and_its_url_opens(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        line = curl_line(make_run(PORT="0", API_KEY="it's$HOME"))
+        line = curl_line(make_run(PORT="0", API_KEY="it's$HOME/and-more"))
         answer = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
         url = json.loads(answer.stdout)["url"]
         report = subprocess.run(["curl", "-s", url], capture_output=True, text=True, check=True)
@@ -390,17 +538,18 @@ class TestMakeRun:
     def test_with_a_key_it_is_401_and_403_without(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        url = shlex.split(curl_line(make_run(PORT="0", API_KEY="secret")))[-1]
+        url = shlex.split(curl_line(make_run(PORT="0", API_KEY="a-secret-of-24-characters")))[-1]
         assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 401
-        headers = {"x-api-key": "Secret"}
+        headers = {"x-api-key": "A-secret-of-24-characters"}
         assert requests.post(url, headers=headers, timeout=10).status_code == 403
 
-    @pytest.mark.parametrize("key", ["   ", "two words", "clé"])
-    def test_a_key_that_no_header_can_carry_is_refused(
-        self, make_run: Callable[..., subprocess.Popen[str]], key: str
+    def test_a_key_that_terraform_would_refuse_is_refused(
+        self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        output, _ = make_run(PORT="0", API_KEY=key).communicate(timeout=20)
-        assert "printable ASCII" in output
+        process = make_run(PORT="0", API_KEY="short")
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert output == "API_KEY must have 16 to 256 printable ASCII characters without spaces.\n"
 
     def test_neither_a_proxy_nor_a_profile_of_the_user_is_in_the_way(
         self, make_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
@@ -433,15 +582,33 @@ class TestMakeRun:
     def test_logs_are_one_json_line_a_request_without_the_text(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
-        process = make_run(PORT="0", API_KEY="hush-key")
+        process = make_run(PORT="0", API_KEY="hush-key-of-24-characters")
         url = shlex.split(curl_line(process))[-1]
-        headers = {"x-api-key": "hush-key", "x-other": "hush-header"}
+        headers = {"x-api-key": "hush-key-of-24-characters", "x-other": "hush-header"}
         requests.post(url, json={"parameter": "hush-text"}, headers=headers, timeout=10)
         process.terminate()
         output, _ = process.communicate(timeout=10)
         (line,) = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert (line["status"], line["words"], line["distinct"]) == (200, 2, 2)
         assert "hush" not in output
+
+
+class TestKey:
+    @pytest.mark.parametrize("key", ["", "!" * 16, "~" * 256])
+    def test_what_terraform_takes(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("API_KEY", key)
+        assert key_of_environment() == key
+
+    @pytest.mark.parametrize(
+        "key", [" " * 16, "x" * 15, "x" * 257, "two words, 24 letters", "é" * 16]
+    )
+    def test_what_it_refuses(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("API_KEY", key)
+        with pytest.raises(SystemExit, match="16 to 256 printable ASCII"):
+            key_of_environment()
+
+    def test_terraform_has_the_same_rule(self) -> None:
+        assert f'regex("^{KEY}$", var.api_key)' in (ROOT / "outputs.tf").read_text()
 
 
 class TestMake:

@@ -84,7 +84,7 @@ SITUATIONS: dict[str, Callable[[], Route]] = {
 
 @pytest.mark.parametrize(
     "example",
-    # 429 is the deployed API's alone.
+    # 429 needs more requests than one: TestThrottling in test_local.py sends them.
     [example for example in EXAMPLES if example.status not in (200, 429)],
     ids=lambda example: example.name,
 )
