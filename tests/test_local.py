@@ -5,12 +5,10 @@ import io
 import json
 import logging
 import os
-import re
 import shlex
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -626,30 +624,3 @@ class TestMake:
             check=True,
         )
         assert shown.stdout == key
-
-
-class TestDemo:
-    def test_it_posts_a_long_text_and_prints_its_top_ten(
-        self, product: str, tmp_path: Path
-    ) -> None:
-        text = tmp_path / "long.txt"
-        text.write_text("demonstration " * 2_000 + "encore " * 1_900)
-        outcome = subprocess.run(
-            [sys.executable, "-m", "local.demo"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": "app", "FILE": str(text), "URL": product},
-            capture_output=True,
-            text=True,
-        )
-        assert outcome.returncode == 0, outcome.stderr
-        assert "100%" in outcome.stderr
-        assert re.match(r"\s+2,000  demonstration\n\s+1,900  encore\n", outcome.stdout)
-
-    def test_pieces_are_cut_between_words_and_lose_nothing(self) -> None:
-        from local.demo import pieces
-
-        for text in ["", "a", "ab cd ef", "abcdefghijk", " a  b\nc ", "abcd efgh", "abcde fgh"]:
-            cut = list(pieces(text, 5))
-            assert "".join(cut) == text
-            assert all(len(piece) <= 5 for piece in cut)
-        assert list(pieces("ab cd ef", 5)) == ["ab cd", " ef"]

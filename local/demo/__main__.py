@@ -1,0 +1,97 @@
+"""FILE, URL and API_KEY are in the environment; without URL the demo serves the product itself."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from local.demo.chart import chart
+from local.demo.pieces import pieces_of
+from local.demo.posting import Poster, Stopped, top_words
+from local.server import key_of_environment, serving
+
+KEYS = (
+    "Each piece has an Idempotency-Key that depends only on the text: running the\n"
+    "demo again on the same server resumes it and counts nothing twice. The server\n"
+    "keeps keys for idempotency_hours (24 by default)."
+)
+OWN_SERVER = (
+    "Without URL= the demo serves the product itself, and the counts end with it.\n"
+    "To be able to resume a demo, start `make run` first, and then run\n"
+    "`make demo URL=http://127.0.0.1:8080/`."
+)
+
+
+def main() -> None:
+    # A terminal may lack the letters of a word.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    file = Path(os.environ.get("FILE") or "examples/alice.txt")
+    url = os.environ.get("URL", "")
+    text = text_of(file)
+    pieces = pieces_of(text)
+    if not pieces:
+        sys.exit(f"{file} has no word in it.")
+    if url:
+        again = "Run the same command again to resume: nothing is counted twice."
+    else:
+        again = "The counts ended with the demo's own server; resuming needs URL=."
+    counted = 0
+    try:
+        print(KEYS if url else OWN_SERVER, flush=True)
+        with contextlib.nullcontext(url) if url else own_server() as address:
+            began = time.monotonic()
+            with tqdm(total=len(pieces), desc=f"Posting {file}", unit="piece", disable=None) as bar:
+                poster = Poster(address, os.environ.get("API_KEY", ""), bar.set_postfix_str)
+                for piece in pieces:
+                    report = poster.post(piece.text, piece.key)
+                    counted += 1
+                    bar.update()
+            seconds = time.monotonic() - began
+            top = top_words(report)
+    except (Stopped, KeyboardInterrupt) as reason:
+        interrupted = isinstance(reason, KeyboardInterrupt)
+        print("\nInterrupted." if interrupted else reason, file=sys.stderr)
+        if counted or interrupted:
+            print(f"{counted} of {len(pieces)} pieces are counted. {again}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(130 if interrupted else 1)  # without waiting for a request in flight
+    print(
+        f"Sent {len(pieces):,} pieces with {sum(piece.words for piece in pieces):,} words"
+        f" ({len(text):,} characters) in {seconds:.1f} s, {poster.retries:,} retries."
+    )
+    if url:
+        print("This text is counted once, however often the demo has sent it to this server.")
+    print("\nThe most frequent words of every text that this server has counted:\n")
+    columns = shutil.get_terminal_size().columns
+    for line in chart(top, columns, sys.stdout.encoding):
+        print(line)
+
+
+def text_of(file: Path) -> str:
+    """Exit with a sentence for a file that is not there, not readable or not UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        sys.exit(f"There is no file {file}.")
+    except IsADirectoryError:
+        sys.exit(f"{file} is a directory; FILE must be a text file.")
+    except PermissionError:
+        sys.exit(f"You have no permission to read {file}.")
+    except UnicodeDecodeError as error:
+        wrong = error.object[error.start]
+        sys.exit(f"{file} is not UTF-8 text: byte {error.start:,} is 0x{wrong:02x}.")
+    except OSError as error:
+        sys.exit(f"{file} cannot be read: {error.strerror}.")
+
+
+def own_server() -> contextlib.AbstractContextManager[str]:
+    os.environ["PORT"] = "0"  # beside the server of `make run`
+    return serving(key_of_environment())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""A text in pieces, each with the Idempotency-Key under which it is counted once."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wordtally import words
+from wordtally.http import MAX_CHARACTERS
+
+
+@dataclass(frozen=True)
+class Piece:
+    key: str
+    """Depends on the whole text and on the piece's number only: a second run sends the same."""
+
+    text: str
+    words: int
+
+
+def pieces_of(text: str) -> list[Piece]:
+    """The pieces of `text` that have words, in order."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    pieces = [
+        Piece(f"demo-{digest}-{number}", part, len(words.split(part)))
+        for number, part in enumerate(cut(text), 1)
+    ]
+    return [piece for piece in pieces if piece.words]
+
+
+def cut(text: str, most: int = MAX_CHARACTERS) -> Iterator[str]:
+    """`text` in order, in parts of at most `most` characters, cut before white space.
+
+    A stretch of more than `most` characters without white space is cut after `most`.
+    """
+    start = 0
+    while len(text) - start > most:
+        last = start + most
+        end = next((i for i in range(last, start, -1) if text[i].isspace()), last)
+        yield text[start:end]
+        start = end
+    yield text[start:]

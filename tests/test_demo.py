@@ -1,0 +1,363 @@
+"""`make demo`: what it sends, how long it keeps trying, and what it prints."""
+
+import email.utils
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cheroot.errors import FatalSSLAlert
+from conftest import running_product
+
+from local.demo import chart, posting
+from local.demo.pieces import cut, pieces_of
+from local.demo.posting import Poster, Stopped
+
+ROOT = Path(__file__).parents[1]
+
+Serve = Callable[[Any], str]
+
+
+def demo(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
+    """What `make demo` starts."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "local.demo"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "app", "FILE": str(file), "URL": url, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def now(self) -> float:
+        return sum(self.pauses)
+
+
+class Scripted:
+    """A WSGI application: gives `answers` in turn, the last one again and again."""
+
+    DROPPED = 0
+    CUT_OFF = 1
+
+    def __init__(self, *answers: int | tuple[int, str]) -> None:
+        """Each a status, perhaps with a Retry-After, or one of the above."""
+        self.answers = list(answers)
+        self.requests: list[dict[str, Any]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        self.requests.append({**environ, "body": json.loads(environ["wsgi.input"].read())})
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        status, retry_after = answer if isinstance(answer, tuple) else (answer, "")
+        if status == self.DROPPED:
+            raise FatalSSLAlert  # cheroot closes the connection without an answer
+        headers = [("Retry-After", retry_after)] if retry_after else []
+        if status == self.CUT_OFF:
+            start_response("200 OK", [("Content-Length", "100"), ("connection", "close")])
+            return [b'{"url"']
+        body = {"url": "the report"} if status == 200 else {"error": "A sentence.", "code": "code"}
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        return [json.dumps(body).encode()]
+
+    def keys(self) -> list[str]:
+        return [request["HTTP_IDEMPOTENCY_KEY"] for request in self.requests]
+
+
+class TestPieces:
+    def test_they_are_cut_between_words_and_lose_nothing(self) -> None:
+        for text in ["", "a", "ab cd ef", "abcdefghijk", " a  b\nc ", "abcd efgh", "abcde fgh"]:
+            parts = list(cut(text, 5))
+            assert "".join(parts) == text
+            assert all(len(part) <= 5 for part in parts)
+        assert list(cut("ab cd ef", 5)) == ["ab cd", " ef"]
+
+    def test_keys_differ_by_piece_and_by_text_and_are_the_same_in_a_second_run(self) -> None:
+        text = "word " * 5_000
+        keys = [piece.key for piece in pieces_of(text)]
+        others = [piece.key for piece in pieces_of(text + "more")]
+        assert len(keys) == 3
+        assert len({*keys, *others}) == 6
+        assert keys == [piece.key for piece in pieces_of(text)]
+
+    def test_a_piece_without_a_word_is_left_out(self) -> None:
+        (piece,) = pieces_of("!" * 10_000 + " three more words")
+        assert (piece.text, piece.words) == (" three more words", 3)
+
+
+class TestPosting:
+    def poster(self, url: str) -> Poster:
+        self.time = Time()
+        self.told: list[str] = []
+        return Poster(url, "a key", self.told.append, self.time.sleep, self.time.now)
+
+    def test_it_posts_again_under_the_same_key_until_the_text_is_counted(
+        self, serve: Serve
+    ) -> None:
+        api = Scripted(429, 503, 500, 502, 504, Scripted.DROPPED, Scripted.CUT_OFF, 200)
+        poster = self.poster(serve(api))
+        assert poster.post("a text", "its key") == "the report"
+        assert poster.retries == 7
+        assert api.keys() == ["its key"] * 8
+        assert [request["body"] for request in api.requests] == [{"parameter": "a text"}] * 8
+        assert {request["HTTP_X_API_KEY"] for request in api.requests} == {"a key"}
+        assert self.told[0].startswith("429 Too Many Requests, retry in ")
+        assert self.told[-1] == ""
+
+    def test_pauses_grow_are_bounded_and_differ(self, serve: Serve) -> None:
+        poster = self.poster(serve(Scripted(*[503] * 9, 200)))
+        poster.post("a text", "key")
+        for failures, pause in enumerate(self.time.pauses):
+            longest = min(0.5 * 2**failures, 20)
+            assert longest / 2 <= pause <= longest
+        assert len(set(self.time.pauses)) == 9
+
+    @pytest.mark.parametrize(
+        ("retry_after", "least", "most"),
+        [
+            ("7", 7, 7),
+            ("0", 0.25, 0.5),
+            ("a date", 50, 60),
+            ("soon", 0.25, 0.5),
+            ("-1", 0.25, 0.5),
+        ],
+    )
+    def test_retry_after_is_respected(
+        self, serve: Serve, retry_after: str, least: float, most: float
+    ) -> None:
+        if retry_after == "a date":
+            retry_after = email.utils.formatdate(time.time() + 60, usegmt=True)
+        poster = self.poster(serve(Scripted((429, retry_after), 200)))
+        poster.post("a text", "key")
+        (pause,) = self.time.pauses
+        assert least <= pause <= most
+
+    @pytest.mark.parametrize(
+        ("answer", "patience_seconds"),
+        [
+            (429, posting.PATIENCE_SECONDS),
+            (503, posting.PATIENCE_SECONDS),
+            (500, posting.PATIENCE_WITH_ERRORS_SECONDS),
+            (504, posting.PATIENCE_WITH_ERRORS_SECONDS),
+        ],
+    )
+    def test_patience_ends(self, serve: Serve, answer: int, patience_seconds: float) -> None:
+        poster = self.poster(serve(Scripted(answer)))
+        with pytest.raises(Stopped, match=rf"Still {answer} .* after \d+ attempts in \d+ s\."):
+            poster.post("a text", "key")
+        assert patience_seconds - posting.LONGEST_PAUSE_SECONDS < self.time.now() < patience_seconds
+
+    def test_a_pause_beyond_patience_is_not_waited_for(self, serve: Serve) -> None:
+        poster = self.poster(serve(Scripted((429, "3600"))))
+        with pytest.raises(Stopped, match=r"asks to wait for 3,600 s\."):
+            poster.post("a text", "key")
+        assert self.time.pauses == []
+
+    def test_a_server_that_never_answered_may_be_the_wrong_one(self) -> None:
+        poster = self.poster("http://127.0.0.1:9/")
+        with pytest.raises(Stopped, match="Is the URL right"):
+            poster.post("a text", "key")
+        assert self.time.now() < posting.PATIENCE_AT_FIRST_SECONDS
+
+    def test_a_server_that_has_answered_may_come_back(self, serve: Serve) -> None:
+        poster = self.poster(serve(Scripted(200, Scripted.DROPPED)))
+        poster.post("a text", "key")
+        with pytest.raises(Stopped, match="Still no answer"):
+            poster.post("another", "other key")
+        assert self.time.now() > 60
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+    def test_a_refusal_ends_it_with_the_sentence_of_the_api(
+        self, serve: Serve, status: int
+    ) -> None:
+        api = Scripted(status)
+        with pytest.raises(Stopped, match=rf"answered {status}: A sentence\."):
+            self.poster(serve(api)).post("a text", "key")
+        assert len(api.requests) == 1
+
+    @pytest.mark.parametrize("body", ["[]", "<html>", "{}", '{"message": "OK"}'])
+    def test_200_without_a_report_is_not_wordtally(self, serve: Serve, body: str) -> None:
+        def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [])
+            return [body.encode()]
+
+        with pytest.raises(Stopped, match="Is it Wordtally"):
+            self.poster(serve(application)).post("a text", "key")
+
+    @pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://host/"])
+    def test_a_url_that_is_none_is_a_sentence(self, url: str) -> None:
+        with pytest.raises(Stopped, match="cannot be called"):
+            self.poster(url).post("a text", "key")
+        assert self.time.pauses == []
+
+
+class TestChart:
+    ENTRIES = [  # noqa: RUF012 - never changed
+        ("the", 1_642),
+        ("שלום", 800),
+        ("漢字", 400),
+        ("हिन्दी", 200),
+        ("a" * 60, 2),
+    ]
+
+    @pytest.mark.parametrize("columns", [20, 40, 80, 200])
+    @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+    def test_lines_fit_and_are_aligned(self, columns: int, encoding: str) -> None:
+        lines = list(chart.chart(self.ENTRIES, columns, encoding))
+        block = "█" if encoding == "utf-8" else "#"
+        assert max(map(chart.width, lines)) <= columns
+        starts = {line.index(block) for line in lines}
+        words = {line.rindex(" ") for line in lines}
+        assert starts == {len("1,642 ")}
+        assert len(words) == 1
+        bars = [line.count(block) for line in lines]
+        assert bars == sorted(bars, reverse=True)
+        assert bars[-1] == 1
+        assert lines[1].endswith(" שלום")
+
+    def test_a_long_word_is_shortened(self) -> None:
+        assert chart.shortened("abcdef", 6, "…") == "abcdef"
+        assert chart.shortened("abcdefg", 6, "…") == "abcde…"
+        assert chart.shortened("漢字漢字", 6, "…") == "漢字…"
+        assert chart.shortened("e\u0301" * 7, 6, "…") == "e\u0301" * 5 + "…"
+        assert chart.shortened("abcdefg", 6, "...") == "abc..."
+
+    def test_width_counts_cells(self) -> None:
+        assert [chart.width(word) for word in ["abc", "漢字", "e\u0301", "می\u200cخواهم"]] == [
+            3,
+            4,
+            1,
+            7,
+        ]
+
+    def test_without_entries_it_is_empty(self) -> None:
+        assert list(chart.chart([], 80, "utf-8")) == []
+
+
+class TestDemo:
+    def test_a_long_text_ends_in_a_chart_of_plain_text(self, product: str, tmp_path: Path) -> None:
+        text = tmp_path / "long.txt"
+        text.write_text("demonstration " * 2_000 + "encore " * 1_900)
+        output, errors = demo(text, product, PYTHONIOENCODING="ascii").communicate(timeout=60)
+        assert errors == ""
+        assert "Sent 5 pieces with 3,900 words (41,300 characters) in " in output
+        assert "counted once, however often" in output
+        assert " 0 retries." in output
+        first, second = output.split("\n\n")[-1].splitlines()[:2]
+        assert first.split()[::2] == ["2,000", "demonstration"]
+        assert second.split()[::2] == ["1,900", "encore"]
+        assert set(first.split()[1]) == {"#"}
+        assert "\r" not in output
+
+    def test_interrupted_and_run_again_it_counts_the_text_exactly_once(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
+        chance = random.Random(0)
+        words = chance.choices([f"word{number}" for number in range(12)], range(1, 13), k=8_000)
+        text = tmp_path / "text.txt"
+        text.write_text(" ".join(words))
+        keys: list[str] = []
+        running: list[subprocess.Popen[str]] = []
+
+        def interrupting(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            """Passes requests on to the product; interrupts the demo during the third."""
+            body = environ["wsgi.input"].read()
+            keys.append(environ["HTTP_IDEMPOTENCY_KEY"])
+            if len(keys) == 3:
+                running[0].send_signal(signal.SIGINT)
+            answer = requests.post(
+                product,
+                data=body,
+                headers={"Idempotency-Key": keys[-1], "Content-Type": "application/json"},
+                timeout=30,
+            )
+            self.report = answer.json()["url"]
+            start_response(f"{answer.status_code} {answer.reason}", [])
+            return [answer.content]
+
+        with running_product() as product:
+            url = serve(interrupting)
+            running.append(demo(text, url))
+            _, errors = running[0].communicate(timeout=60)
+            assert running[0].returncode == 130
+            assert "Traceback" not in errors
+            assert "Interrupted.\n2 of 6 pieces are counted. Run the same command again" in errors
+            for _ in range(2):
+                again = demo(text, url)
+                output, errors = again.communicate(timeout=60)
+                assert (again.returncode, errors) == (0, "")
+            report = requests.get(self.report, timeout=10).json()["top10words"]
+        assert len(set(keys)) == 6
+        assert keys[3:9] == keys[9:]
+        expected = sorted(Counter(words).items(), key=lambda entry: (-entry[1], entry[0]))[:10]
+        assert [(entry["word"], entry["times"]) for entry in report] == expected
+        shown = [line.split()[::2] for line in output.splitlines()[-10:]]
+        assert shown == [[f"{times:,}", word] for word, times in expected]
+
+    def test_stopped_half_way_it_says_how_far_it_came(self, serve: Serve, tmp_path: Path) -> None:
+        text = tmp_path / "text.txt"
+        text.write_text("word " * 5_000)
+        process = demo(text, serve(Scripted(200, 422)))
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert "answered 422: A sentence.\n1 of 3 pieces are counted. Run the same" in errors
+        assert "Traceback" not in errors
+
+    def test_without_an_answer_there_is_nothing_to_resume(self, tmp_path: Path) -> None:
+        text = tmp_path / "text.txt"
+        text.write_text("word")
+        _, errors = demo(text, "nonsense").communicate(timeout=30)
+        assert errors.startswith("nonsense cannot be called")
+        assert "resume" not in errors
+
+    def test_without_a_url_it_serves_the_product_itself(self, tmp_path: Path) -> None:
+        text = tmp_path / "text.txt"
+        text.write_text("hello hello world")
+        output, errors = demo(text, "").communicate(timeout=30)
+        assert errors == ""
+        assert "the counts end with it" in output
+        assert [line.split()[::2] for line in output.splitlines()[-2:]] == [
+            ["2", "hello"],
+            ["1", "world"],
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (None, "There is no file {}."),
+            (b"", "{} has no word in it."),
+            (b"!!!", "{} has no word in it."),
+            (b"caf\xe9", "{} is not UTF-8 text: byte 3 is 0xe9."),
+        ],
+    )
+    def test_a_file_that_will_not_do_is_a_sentence(
+        self, tmp_path: Path, content: bytes | None, sentence: str
+    ) -> None:
+        file = tmp_path / "text.txt"
+        if content is not None:
+            file.write_bytes(content)
+        process = demo(file, "http://127.0.0.1:9/")
+        assert process.communicate(timeout=30) == ("", f"{sentence.format(file)}\n")
+        assert process.returncode == 1
+
+    def test_so_is_a_directory(self, tmp_path: Path) -> None:
+        _, errors = demo(tmp_path, "http://127.0.0.1:9/").communicate(timeout=30)
+        assert errors == f"{tmp_path} is a directory; FILE must be a text file.\n"
