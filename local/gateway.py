@@ -89,7 +89,7 @@ class Cors:
 
 
 class Throttle:
-    """A token bucket, as for the routes of a stage. `clock` gives seconds."""
+    """A token bucket, as an HTTP API has for its stage. `clock` returns seconds."""
 
     def __init__(
         self, rate_per_second: float, burst: int, clock: Callable[[], float] = time.monotonic

@@ -18,7 +18,7 @@ Handler = Callable[[Event, Any], Any]
 TIMEOUT_SECONDS = 300
 
 _request_id: ContextVar[str] = ContextVar("request_id")
-"""Of the request that this thread serves; Lambda adds it to each line of the log."""
+"""The id of the request that this thread serves. Lambda adds it to every log line."""
 
 
 class Context:

@@ -358,6 +358,11 @@ class TestDemo:
         assert process.communicate(timeout=30) == ("", f"{sentence.format(file)}\n")
         assert process.returncode == 1
 
+    @pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/"])
+    def test_so_is_a_key_that_no_deployment_has(self, url: str) -> None:
+        _, errors = demo("README.md", url, API_KEY="漢字").communicate(timeout=30)
+        assert errors == "API_KEY must have 16 to 256 printable ASCII characters without spaces.\n"
+
     def test_so_is_a_directory(self, tmp_path: Path) -> None:
         _, errors = demo(tmp_path, "http://127.0.0.1:9/").communicate(timeout=30)
         assert errors == f"{tmp_path} is a directory; FILE must be a text file.\n"

@@ -309,7 +309,7 @@ class TestLog:
     def test_each_line_has_the_id_of_its_own_request(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Also while several instances serve at once."""
+        """Four instances log at the same time."""
         together = threading.Barrier(4)
         logger = logging.getLogger("wordtally")
 

@@ -27,10 +27,11 @@ OWN_SERVER = (
 
 
 def main() -> None:
-    # A terminal may lack the letters of a word.
+    # Replace letters that the terminal's encoding lacks.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     file = Path(os.environ.get("FILE") or "examples/alice.txt")
     url = os.environ.get("URL", "")
+    api_key = key_of_environment()
     text = text_of(file)
     pieces = pieces_of(text)
     if not pieces:
@@ -42,10 +43,10 @@ def main() -> None:
     counted = 0
     try:
         print(KEYS if url else OWN_SERVER, flush=True)
-        with contextlib.nullcontext(url) if url else own_server() as address:
+        with contextlib.nullcontext(url) if url else own_server(api_key) as address:
             began = time.monotonic()
             with tqdm(total=len(pieces), desc=f"Posting {file}", unit="piece", disable=None) as bar:
-                poster = Poster(address, os.environ.get("API_KEY", ""), bar.set_postfix_str)
+                poster = Poster(address, api_key, bar.set_postfix_str)
                 for piece in pieces:
                     report = poster.post(piece.text, piece.key)
                     counted += 1
@@ -88,9 +89,9 @@ def text_of(file: Path) -> str:
         sys.exit(f"{file} cannot be read: {error.strerror}.")
 
 
-def own_server() -> contextlib.AbstractContextManager[str]:
+def own_server(api_key: str) -> contextlib.AbstractContextManager[str]:
     os.environ["PORT"] = "0"  # beside the server of `make run`
-    return serving(key_of_environment())
+    return serving(api_key)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from wordtally.http import MAX_CHARACTERS
 @dataclass(frozen=True)
 class Piece:
     key: str
-    """Depends on the whole text and on the piece's number only: a second run sends the same."""
+    """Depends only on the whole text and the piece's number, so a second run sends the same key."""
 
     text: str
     words: int

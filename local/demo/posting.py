@@ -15,13 +15,13 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 PATIENCE_SECONDS = 180.0
-"""For one text while the API throttles, is unavailable or has lost the connection."""
+"""Give up on a text after this time of throttling, 503 or lost connections."""
 
 PATIENCE_WITH_ERRORS_SECONDS = 60.0
-"""For one text while the answer is 500, 502 or 504, which may be a bug that stays."""
+"""Give up on a text after this time of 500, 502 or 504, which may be a permanent error."""
 
 PATIENCE_AT_FIRST_SECONDS = 10.0
-"""For the first answer of all: until then the URL may be wrong."""
+"""Give up on a server after this time without any answer. The URL may be wrong."""
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 20.0
@@ -47,7 +47,7 @@ class _Failure(Exception):
 
 
 class Poster:
-    """Posts to `url`. `tell` gets a line about each pause, and an empty one when it is over."""
+    """Posts to `url`. `tell` gets a line before each pause and an empty string after it."""
 
     def __init__(
         self,
@@ -125,20 +125,20 @@ class Poster:
 
 
 def _backoff(failures: int) -> float:
-    """Seconds to wait after so many earlier failures; random, so that clients spread out."""
+    """Seconds to wait after `failures` earlier failures. Jitter spreads clients out."""
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**failures)
     return random.uniform(longest / 2, longest)
 
 
 def _retry_after(answer: requests.Response) -> float:
-    """Seconds, from a number or a date; 0 without the header or for one that makes no sense."""
+    """Seconds, from a number or a date. 0 if the header is missing or malformed."""
     with contextlib.suppress(InvalidHeader, ValueError, OverflowError):
         return Retry().parse_retry_after(answer.headers.get("Retry-After", "0"))
     return 0.0
 
 
 def _sentence(answer: requests.Response) -> str:
-    """What the API says in an error: the function's `error` or the gateway's `message`."""
+    """The text of an error: `error` from the function or `message` from the API."""
     with contextlib.suppress(ValueError, AttributeError):
         body = answer.json()
         if said := body.get("error") or body.get("message"):
