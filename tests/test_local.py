@@ -347,7 +347,7 @@ class TestLog:
             raise RuntimeError
 
         function = InProcessFunction(
-            lambda: lambda event, context: handler.respond(broken, event, context)
+            lambda: lambda event, context: handler.handle(broken, event, context)
         )
         url = serve(Gateway({"POST /": Route(function)}))
         try:

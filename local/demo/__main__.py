@@ -35,7 +35,7 @@ def main() -> None:
     text = text_of(file)
     pieces = pieces_of(text)
     if not pieces:
-        sys.exit(f"{file} has no word in it.")
+        sys.exit(f"{file} contains no words.")
     if url:
         again = "Run the same command again to resume: nothing is counted twice."
     else:
