@@ -335,8 +335,8 @@ class TestDemo:
         ("content", "sentence"),
         [
             (None, "There is no file {}."),
-            (b"", "{} has contains no words."),
-            (b"!!!", "{} has contains no words."),
+            (b"", "{} contains no words."),
+            (b"!!!", "{} contains no words."),
             (b"caf\xe9", "{} is not UTF-8 text: byte 3 is 0xe9."),
         ],
     )
