@@ -32,6 +32,10 @@ demo: .venv/run/ready ## Post a text file and print the report (FILE= URL= API_K
 stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emulated AWS and serve that (PORT= API_KEY=)
 	@exec $(TEST) -m local.stack
 
+.PHONY: verify
+verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: deploy, check, destroy (YES=1 EMAIL=)
+	@exec $(TEST) -m verify
+
 # A file's tests share what they deploy, and go through its life in order.
 .PHONY: test
 test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
@@ -50,7 +54,7 @@ lint: .venv/test/ready ## Format, lint, type and security checks
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
 	$(TEST) -m mypy
-	$(TEST) -m bandit --quiet --configfile pyproject.toml --recursive app/wordtally modules local
+	$(TEST) -m bandit --quiet --configfile pyproject.toml --recursive app/wordtally modules local verify
 
 .PHONY: checkov
 checkov: .venv/checkov/ready ## Security checks of the Terraform files
@@ -85,6 +89,7 @@ pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 
 .PHONY: clean
 clean: ## Remove what the other targets made
+	@! ls build/verify/*/terraform.tfstate 2>/dev/null || { echo "make verify has not destroyed these. Run terraform -chdir=build/verify/... destroy"; exit 1; }
 	rm -rf .venv build .hypothesis .terraform .mypy_cache .pytest_cache .ruff_cache
 
 # A virtual environment per purpose, made again when its requirements change.

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -40,24 +41,20 @@ class Missing(Exception):
     """Terraform is not installed, or its provider cannot be had."""
 
 
-def environment() -> dict[str, str]:
-    """This machine's, less everything that could lead to the operator's own AWS or deployment."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))
-    }
+def environment(own_aws: bool = False) -> dict[str, str]:
+    """This machine's environment without the operator's Terraform variables, and without the
+    operator's AWS credentials unless `own_aws`."""
+    removed = ("TF_",) if own_aws else ("AWS_", "TF_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     if plugin_cache := os.environ.get("TF_PLUGIN_CACHE_DIR"):
         kept["TF_PLUGIN_CACHE_DIR"] = plugin_cache
     configuration = os.environ.get("TF_CLI_CONFIG_FILE")
     if configuration:
         found = Path(configuration).exists()
         kept["TF_CLI_CONFIG_FILE"] = configuration if found else os.devnull
-    return {
-        **kept,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "CHECKPOINT_DISABLE": "1",
-        "TF_IN_AUTOMATION": "1",
-    }
+    if not own_aws:
+        kept["AWS_CONFIG_FILE"] = kept["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    return {**kept, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
 
 
 def mirrors() -> list[Path]:
@@ -99,10 +96,21 @@ def init_arguments() -> tuple[str, ...]:
 
 
 class Terraform:
-    """The configuration in `directory`, a copy, set to the emulated AWS at `cloud`."""
+    """The configuration in `directory`, a copy, set to the emulated AWS at `cloud`.
 
-    def __init__(self, directory: Path, cloud: str | None = None, root: Path = ROOT) -> None:
+    With an `account` instead, Terraform uses the operator's own credentials and refuses every
+    account but that one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        cloud: str | None = None,
+        root: Path = ROOT,
+        account: str | None = None,
+    ) -> None:
         self.directory = directory
+        self._environment = environment(own_aws=account is not None)
         for pattern in ["*.tf", "tests/*.tftest.hcl", ".terraform.lock.hcl"]:
             for file in root.glob(pattern):
                 if file.name == "backend.tf":
@@ -115,21 +123,37 @@ class Terraform:
                 shutil.copytree(root / part, directory / part, dirs_exist_ok=True)
         if cloud:
             (directory / "emulated_override.tf").write_text(_override(cloud))
+        if account:
+            (directory / "account_override.tf").write_text(
+                f'provider "aws" {{\n  allowed_account_ids = ["{account}"]\n}}\n'
+            )
         self.run("init", "-input=false", "-lockfile=readonly", *init_arguments())
 
     def run(self, *arguments: str, expect: int = 0) -> str:
-        """Its output. Raise TerraformError for another exit code than `expect`."""
-        outcome = subprocess.run(
+        """Its output. Raise TerraformError for another exit code than `expect`.
+
+        Terraform runs in a session of its own, so that Ctrl-C reaches this process only. When this
+        process is interrupted, Terraform finishes the calls in flight and saves its state first.
+        """
+        with subprocess.Popen(
             ["terraform", arguments[0], "-no-color", *arguments[1:]],
             cwd=self.directory,
-            env=environment(),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        if outcome.returncode != expect:
-            raise TerraformError(f"terraform {arguments[0]}:\n{outcome.stdout}")
-        return outcome.stdout
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate()
+            except BaseException:
+                process.send_signal(signal.SIGINT)
+                process.communicate()
+                raise
+        if process.returncode != expect:
+            raise TerraformError(f"terraform {arguments[0]}:\n{output}")
+        return output
 
     def apply(self, **variables: object) -> str:
         return self.run("apply", "-input=false", "-auto-approve", *flags(variables))
@@ -139,7 +163,10 @@ class Terraform:
         return self.run("plan", "-input=false", "-detailed-exitcode", *flags(variables))
 
     def destroy(self, **variables: object) -> str:
-        return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
+        # Another Terraform may still be saving its state after an interrupt.
+        return self.run(
+            "destroy", "-input=false", "-auto-approve", "-lock-timeout=5m", *flags(variables)
+        )
 
     def without_lifecycle(self) -> None:
         """Leave out the bucket's lifecycle, for which the provider always waits 55 s."""

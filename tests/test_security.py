@@ -1,48 +1,51 @@
 """Nobody in who does not belong: the deployed product against each of docs/security.md's visitors."""
 
-import datetime
 import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import boto3
 import pytest
 import requests
+import terraform
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from test_deployment import KEY, PREVIOUS_KEY, Deployment, deploying, post
+from test_deployment import KEY, PREVIOUS_KEY, deploying
 
 from local import aws
 from local.permissions import ACCOUNT
-from local.terraform import flags
-
-Serve = Callable[[Any], str]
+from verify.checks import signed
+from verify.places import Emulated
 
 EXPIRY_SECONDS = 300
-KEYS = {"api_key": KEY, "api_key_previous": PREVIOUS_KEY}
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Deployed with two keys, and one text posted."""
-    variables = {"presigned_url_expiry": EXPIRY_SECONDS}
-    with deploying(tmp_path_factory.mktemp("guarded"), variables, **KEYS) as deployment:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    """Deployed with two keys."""
+    terraform.needed()
+    variables: dict[str, Any] = {
+        "presigned_url_expiry": EXPIRY_SECONDS,
+        "api_key": KEY,
+        "api_key_previous": PREVIOUS_KEY,
+    }
+    with (
+        aws.running("local.whole_aws") as cloud,
+        deploying(tmp_path_factory.mktemp("guarded"), cloud, variables) as deployment,
+    ):
         yield deployment
 
 
 @pytest.fixture
-def report(guarded: Deployment, serve: Serve) -> str:
+def report(guarded: Emulated) -> str:
     """The address of the report, unsigned, after a text was posted; the bucket's name is in it."""
-    with guarded.product() as product:
-        assert post(serve(product.gateway()), "hello world").status_code == 200
-    return f"{guarded.cloud}/{guarded.terraform.outputs()['reports_bucket']}/top.json"
+    assert guarded.post("hello world").status_code == 200
+    return f"{guarded.cloud}/{guarded.outputs['reports_bucket']}/top.json"
 
 
-def stolen(guarded: Deployment) -> Credentials:
+def stolen(guarded: Emulated) -> Credentials:
     """What somebody has who got hold of the function's credentials."""
     role = guarded.client("iam").get_role(RoleName=guarded.name)["Role"]
     found = guarded.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="thief")
@@ -53,19 +56,10 @@ def stolen(guarded: Deployment) -> Credentials:
     )
 
 
-def signed(signer: Any, url: str, age_seconds: int) -> AWSRequest:
-    """A GET of `url`, signed that long ago."""
-    request = AWSRequest("GET", url)
-    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_seconds)
-    with mock.patch("botocore.auth.get_current_datetime", return_value=then):
-        signer.add_auth(request)
-    return request
-
-
 class TestAnonymous:
-    def test_the_bucket_is_closed_to_the_public(self, guarded: Deployment, report: str) -> None:
+    def test_the_bucket_is_closed_to_the_public(self, guarded: Emulated, report: str) -> None:
         assert requests.get(report, timeout=10).status_code == 403
-        bucket = guarded.terraform.outputs()["reports_bucket"]
+        bucket = guarded.outputs["reports_bucket"]
         answer = guarded.client("s3").get_public_access_block(Bucket=bucket)
         assert set(answer["PublicAccessBlockConfiguration"].values()) == {True}
         assert len(answer["PublicAccessBlockConfiguration"]) == 4
@@ -78,13 +72,13 @@ class TestUrl:
         ("age_seconds", "status"), [(EXPIRY_SECONDS - 10, 200), (EXPIRY_SECONDS + 1, 403)]
     )
     def test_signed_for_a_week_it_ends_with_the_products_own(
-        self, guarded: Deployment, report: str, age_seconds: int, status: int
+        self, guarded: Emulated, report: str, age_seconds: int, status: int
     ) -> None:
         signer = S3SigV4QueryAuth(stolen(guarded), "s3", aws.REGION, expires=604_800)
         request = signed(signer, report, age_seconds)
         assert requests.get(str(request.url), timeout=10).status_code == status
 
-    def test_what_is_signed_in_its_header_is_none(self, guarded: Deployment, report: str) -> None:
+    def test_what_is_signed_in_its_header_is_none(self, guarded: Emulated, report: str) -> None:
         """So whatever S3 takes for the age of such a signature, the function reads its report."""
         signer = S3SigV4Auth(stolen(guarded), "s3", aws.REGION)
         request = signed(signer, report, EXPIRY_SECONDS + 1)
@@ -93,10 +87,8 @@ class TestUrl:
 
 
 class TestRole:
-    def test_it_names_two_tables_one_object_its_bucket_and_its_log(
-        self, guarded: Deployment
-    ) -> None:
-        iam, outputs = guarded.client("iam"), guarded.terraform.outputs()
+    def test_it_names_two_tables_one_object_its_bucket_and_its_log(self, guarded: Emulated) -> None:
+        iam, outputs = guarded.client("iam"), guarded.outputs
         bucket = f"arn:aws:s3:::{outputs['reports_bucket']}"
         here = f"{aws.REGION}:{ACCOUNT}"
         log = f"arn:aws:logs:{here}:log-group:/aws/lambda/"
@@ -117,8 +109,8 @@ class TestRole:
             assert {one for each in policy["Statement"] for one in each["Resource"]} == resources
             assert not [one for each in policy["Statement"] for one in each["Action"] if "*" in one]
 
-    def test_it_can_delete_nothing_and_write_no_other_object(self, guarded: Deployment) -> None:
-        outputs = guarded.terraform.outputs()
+    def test_it_can_delete_nothing_and_write_no_other_object(self, guarded: Emulated) -> None:
+        outputs = guarded.outputs
         bucket, table = outputs["reports_bucket"], outputs["words_table"]
         key = stolen(guarded)
         session = boto3.Session(key.access_key, key.secret_key, key.token, aws.REGION)
@@ -141,7 +133,7 @@ class TestRole:
 
 
 class TestLogAccess:
-    def test_the_access_log_has_neither_headers_nor_bodies(self, guarded: Deployment) -> None:
+    def test_the_access_log_has_neither_headers_nor_bodies(self, guarded: Emulated) -> None:
         logged = json.loads(stage_of(guarded)["AccessLogSettings"]["Format"])
         assert set(logged.values()) == {
             "$context.requestId",
@@ -157,13 +149,13 @@ class TestLogAccess:
 
 
 class TestFlood:
-    def test_api_and_table_have_limits_also_by_default(self, guarded: Deployment) -> None:
+    def test_api_and_table_have_limits_also_by_default(self, guarded: Emulated) -> None:
         throttling = stage_of(guarded)["DefaultRouteSettings"]
         assert (throttling["ThrottlingRateLimit"], throttling["ThrottlingBurstLimit"]) == (50, 100)
         assert limits(guarded) == {"MaxWriteRequestUnits": 4000}
 
 
-def stage_of(guarded: Deployment) -> dict[str, Any]:
+def stage_of(guarded: Emulated) -> dict[str, Any]:
     apis = guarded.client("apigatewayv2")
     (api,) = apis.get_apis()["Items"]
     (stage,) = apis.get_stages(ApiId=api["ApiId"])["Items"]
@@ -171,31 +163,30 @@ def stage_of(guarded: Deployment) -> dict[str, Any]:
     return found
 
 
-def limits(guarded: Deployment) -> dict[str, int]:
-    table = guarded.terraform.outputs()["words_table"]
+def limits(guarded: Emulated) -> dict[str, int]:
+    table = guarded.outputs["words_table"]
     described = guarded.client("dynamodb").describe_table(TableName=table)["Table"]
     found: dict[str, int] = described["OnDemandThroughput"]
     return found
 
 
 @pytest.fixture(scope="module")
-def changed(guarded: Deployment) -> Deployment:
+def changed(guarded: Emulated) -> Emulated:
     """One apply takes a key back and lowers the table's limit."""
-    guarded.variables |= {"api_key": KEY, "max_writes_per_second": 20}
+    del guarded.variables["api_key_previous"]
+    guarded.variables["max_writes_per_second"] = 20
     guarded.apply()
     return guarded
 
 
 class TestChangedInPlace:
-    def test_the_next_plan_is_empty(self, changed: Deployment) -> None:
+    def test_the_next_plan_is_empty(self, changed: Emulated) -> None:
         assert limits(changed) == {"MaxWriteRequestUnits": 20}
-        changed.terraform.plan_is_empty(**changed.variables)
+        changed.plan_is_empty()
 
-    def test_a_revoked_key_gets_nobody_in(self, changed: Deployment, serve: Serve) -> None:
-        with changed.product() as product:
-            uri = serve(product.gateway())
-            assert post(uri, "a", PREVIOUS_KEY).status_code == 403
-            assert post(uri, "a", KEY).status_code == 200
+    def test_a_revoked_key_gets_nobody_in(self, changed: Emulated) -> None:
+        assert changed.post("a", PREVIOUS_KEY).status_code == 403
+        assert changed.post("a", KEY).status_code == 200
         apis = changed.client("apigatewayv2")
         (api,) = apis.get_apis()["Items"]
         (route,) = apis.get_routes(ApiId=api["ApiId"])["Items"]
@@ -207,25 +198,25 @@ class TestChangedInPlace:
         [("api_key", "almost-a-key"), ("api_key_previous", "nearly a key that one could take")],
     )
     def test_a_mistaken_key_is_refused_and_not_shown(
-        self, changed: Deployment, name: str, mistaken: str
+        self, changed: Emulated, name: str, mistaken: str
     ) -> None:
         variables = changed.variables | {name: mistaken}
-        output = changed.terraform.run("plan", "-input=false", *flags(variables), expect=1)
+        output = changed.terraform.run(
+            "plan", "-input=false", *terraform.flags(variables), expect=1
+        )
         said = " ".join(output.replace("│", " ").split())
         assert f"{name} must have 16 to 256 printable ASCII characters without spaces" in said
         assert mistaken not in said
 
     def test_over_the_tables_limit_callers_get_503_until_it_is_over(
-        self, changed: Deployment, serve: Serve
+        self, changed: Emulated
     ) -> None:
-        with changed.product() as product:
-            uri = serve(product.gateway())
-            answer = post(uri, " ".join(f"flood{number}" for number in range(500)))
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert answer.headers["retry-after"] == "1"
-            time.sleep(1)  # the next second has writes of its own
-            assert post(uri, "a b c").status_code == 200
-            log = [json.loads(line) for line in product.functions[changed.name].log]
+        answer = changed.post(" ".join(f"flood{number}" for number in range(500)))
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        time.sleep(1)  # the next second has writes of its own
+        assert changed.post("a b c").status_code == 200
+        log = [json.loads(line) for line in changed.log(changed.name)]
         assert [line["cause"] for line in log if line.get("status") == 503] == [
             "UpdateItem: ThrottlingException"
         ]

@@ -1,0 +1,286 @@
+"""`make verify`: deploys the product with everything on, checks what it does, and destroys it.
+
+It uses the operator's own AWS credentials and region, and a name that nothing else has. YES=1 skips
+the question; EMAIL names who receives AWS's request to confirm the alarms. With AWS_ENDPOINT_URL it
+runs against the emulated AWS at that address (`python -m local.whole_aws` prints one).
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.terraform import ROOT, Missing, TerraformError, init_arguments
+from verify import checks
+from verify.checks import Check, brief
+from verify.places import Account, Emulated, Place
+
+WORK = ROOT / "build" / "verify"
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ONLY_AN_ACCOUNT = "only a real account can show this"
+
+QUESTION = """\
+make verify deploys Wordtally, checks it and destroys it again.
+
+  account  {account}
+  region   {region}
+  name     {name}
+  cost     at most 0.40 USD (README, Prove it on your account)
+  time     about 10 minutes (an estimate)
+
+Type yes to go on: """
+
+CONFIRMATION = "wordtally-verify@example.com"
+"""Takes no mail (RFC 2606): AWS asks this address to confirm the alarms, and nobody has to."""
+
+
+@dataclass(frozen=True)
+class Row:
+    verdict: str
+    check: str
+    expected: str
+    seen: str
+
+
+def row(check: Check, seen: object) -> Row:
+    figure = isinstance(check.expected, checks.Figure)
+    agrees = check.agrees(seen)
+    verdict = "figure" if figure else "ok" if agrees else "DIFFERS"
+    return Row(verdict, check.name, str(check.expected), str(seen))
+
+
+def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]) -> list[Row]:
+    """Apply, run the checks and destroy, whatever happens before; a row for each.
+
+    Ctrl-C, SIGTERM and SIGHUP end the checks. Nothing but the end of this process ends the destroy.
+    """
+    rows: list[Row] = []
+    handlers = {each: signal.getsignal(each) for each in ENDING}
+    try:
+        with interruptible():
+            rows.extend(applied(place))
+            for check in todo:
+                rows.append(run(check, place))
+                say(f"{rows[-1].verdict:>8}  {check.name}")
+    except KeyboardInterrupt:
+        rows.append(Row("DIFFERS", "The run", "to its end", "interrupted"))
+        say("\nInterrupted.")
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is something to destroy
+        rows.append(Row("DIFFERS", "Terraform applies everything", "complete", brief(str(error))))
+        say(str(error))
+    finally:
+        rows.extend(
+            Row("-", each.name, str(each.expected), ONLY_AN_ACCOUNT) for each in only_an_account
+        )
+        rows.append(destroyed(place))
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    return rows
+
+
+def applied(place: Place) -> Iterator[Row]:
+    say("Applying …")
+    started = time.monotonic()
+    place.apply()
+    seconds = round(time.monotonic() - started)
+    warned = "a warning" if "Warning" in place.applied else "no warning"
+    yield Row(
+        "ok" if warned == "no warning" else "DIFFERS",
+        "Terraform applies everything",
+        "complete, no warning",
+        f"complete, {warned}",
+    )
+    yield Row("figure", "Seconds that the apply takes", "60 to 300, not enforced", str(seconds))
+
+
+def run(check: Check, place: Place) -> Row:
+    try:
+        return row(check, check.see(place))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others still run
+        seen = f"{type(error).__name__}: {brief(str(error))}"
+        return Row("DIFFERS", check.name, str(check.expected), seen)
+
+
+def destroyed(place: Place) -> Row:
+    """Destroy, a second time if the first one fails."""
+    say("Destroying. This goes on whatever you press; it takes some minutes …")
+    seen = ""
+    for _ in range(2):
+        try:
+            place.destroy()
+            remaining = place.eventually(lambda: checks.left(place, place.name), lambda it: not it)
+            seen = str(remaining) if remaining else "everything"
+            break
+        except Exception as error:  # noqa: BLE001 - whatever it is, main says where the state is
+            seen = brief(str(error))
+            say(str(error))
+    verdict = "ok" if seen == "everything" else "DIFFERS"
+    return Row(verdict, "Terraform destroys", "everything", seen)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The first signal inside raises KeyboardInterrupt. Later ones, inside or after, only print."""
+    raising = True
+
+    def interrupt(*_: object) -> None:
+        nonlocal raising
+        if raising:
+            raising = False
+            say("\nEnding what runs, then destroying …")
+            raise KeyboardInterrupt
+        say("\nStill destroying. What is not destroyed costs money, so please wait.")
+
+    for each in ENDING:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        raising = False
+
+
+def say(text: str) -> None:
+    """Print, unless nobody is there to read: a terminal that has gone must not end a destroy."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+
+
+def table(rows: list[Row], secret: dict[str, str]) -> str:
+    """Markdown, to paste into an issue: each key of `secret` is replaced by its value."""
+    cells = [("", "check", "expected", "seen")]
+    cells += [(each.verdict, each.check, each.expected, each.seen) for each in rows]
+    for value, instead in secret.items():
+        cells = [tuple(cell.replace(value, instead) for cell in line) for line in cells]  # type: ignore[misc]
+    cells = [tuple(cell.replace("|", "\\|") for cell in line) for line in cells]  # type: ignore[misc]
+    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    cells.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in cells
+    )
+
+
+def variables(name: str, region: str, email: str) -> dict[str, Any]:
+    """Everything on that needs no domain."""
+    return {
+        "name": name,
+        "aws_region": region,
+        "alert_email": email,
+        "api_key": secrets.token_hex(24),
+        "api_key_previous": secrets.token_hex(24),
+        "enable_s3_versioning": True,
+        "enable_xray": True,
+        "cors_allowed_origins": [checks.PAGE],
+        "log_retention_days": 1,
+    }
+
+
+def anomaly_monitor(cost_explorer: Any) -> str:
+    """The ARN of the account's one monitor of all services, or nothing. Raise ClientError."""
+    answer = cost_explorer.get_anomaly_monitors(MaxResults=100)
+    for monitor in answer["AnomalyMonitors"]:
+        if monitor.get("MonitorDimension") == "SERVICE":
+            return str(monitor["MonitorArn"])
+    return ""
+
+
+def main() -> None:
+    try:
+        init_arguments()
+    except Missing as reason:
+        sys.exit(str(reason))
+    region = os.environ.get("AWS_REGION") or boto3.Session().region_name
+    if not region:
+        sys.exit("Which region? Set AWS_REGION, or a region in your AWS profile.")
+    session = boto3.Session(region_name=region)
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"AWS does not know who you are: {error}")
+    name = f"wordtally-verify-{secrets.token_hex(3)}"
+    if os.environ.get("YES") != "1":
+        try:
+            answer = input(QUESTION.format(account=account, region=region, name=name))
+        except (EOFError, KeyboardInterrupt):
+            answer = ""
+        if answer.strip().lower() != "yes":
+            sys.exit("Nothing was deployed. YES=1 answers yes.")
+
+    given = variables(name, region, os.environ.get("EMAIL") or CONFIRMATION)
+    notes: list[Row] = []
+    try:
+        if monitor := anomaly_monitor(session.client("ce")):
+            given["anomaly_monitor_arn"] = monitor
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        seen = f"Cost Explorer answers {code}, so alert_email stays empty"
+        notes.append(Row("-", "Alarms, budget and cost anomalies notify", "applied", seen))
+        given["alert_email"] = ""
+
+    directory = WORK / name
+    directory.mkdir(parents=True)
+    where = directory.relative_to(ROOT)
+    say(f"The working copy and its state are in {where} until everything is destroyed.")
+    emulated = os.environ.get("AWS_ENDPOINT_URL")
+    place: Place
+    try:
+        if emulated:
+            place = Emulated(directory, given, emulated)
+        else:
+            place = Account(directory, given, session, account)
+    except TerraformError as error:
+        sys.exit(f"Nothing was deployed: {error}")
+    todo = [*checks.FIRST, *checks.ALWAYS, *checks.OPTIONS, *checks.CANARIES]
+    started = time.monotonic()
+    if emulated:
+        rows = verify(place, todo, checks.ACCOUNT_ONLY)
+    else:
+        rows = verify(place, [*todo, *checks.ACCOUNT_ONLY], [])
+    place.close()
+
+    secret = {account: "<account>"} | {
+        given[name]: f"<{name}>"
+        for name in ["api_key", "api_key_previous", "alert_email"]
+        if given[name]
+    }
+    minutes = round((time.monotonic() - started) / 60)
+    where_it_ran = "the emulated AWS" if emulated else f"AWS, {region}"
+    say(f"\n{commit()} on {where_it_ran}, in {minutes} minutes\n")
+    say(table([*notes, *rows], secret))
+    if rows[-1].seen == "everything":
+        shutil.rmtree(directory)
+    else:
+        say(
+            f"\nNOT EVERYTHING WAS DESTROYED: what is left may cost money. Its state is in {where}."
+            f"\nRun this, with the same AWS credentials, until it succeeds:"
+            f"\n\n  terraform -chdir={where} destroy\n"
+        )
+    if any(each.verdict == "DIFFERS" for each in rows):
+        sys.exit("\nSomething differs. Please open an issue with the table; no account is in it.")
+
+
+def commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
+    )
+    return f"Wordtally {described.stdout.strip() or 'of unknown version'}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,459 @@
+"""What a deployment is expected to do. The tests run these checks on the emulated AWS, `make verify`
+runs them on an account: each has a sentence for a name, what is expected, and how to see it."""
+
+import datetime
+import json
+import random
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from unittest import mock
+
+import requests
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError
+
+from local.terraform import TerraformError
+from verify.places import Account, Place
+
+PAGE = "https://pages.example.com"
+"""The origin that `cors_allowed_origins` allows where the checks of OPTIONS run."""
+
+WEEK_SECONDS = 604_800
+
+CANARY = "Canary: send a JSON body"
+"""The beginning of an error message in the second version."""
+
+
+@dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def __contains__(self, seen: float) -> bool:
+        return self.low <= seen <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number to look at: no value of it fails the run."""
+
+    note: str
+
+    def __contains__(self, seen: object) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.note}, not enforced"
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    expected: str | Between | Figure
+    see: Callable[[Any], object]
+    """What was seen at a Place. Raises whatever keeps it from being seen."""
+
+    def agrees(self, seen: Any) -> bool:
+        if isinstance(self.expected, str):
+            return bool(seen == self.expected)
+        return seen in self.expected
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FIRST: list[Check] = []
+"""Must run before all others: the time of a first request."""
+
+ALWAYS: list[Check] = []
+"""For every deployment."""
+
+OPTIONS: list[Check] = []
+"""With keys, CORS for PAGE and the schedule."""
+
+CANARIES: list[Check] = []
+"""Publish a second version of a deployment with keys. In this order."""
+
+ACCOUNT_ONLY: list[Check] = []
+"""What the emulated AWS lacks. In this order; the last ones leave the API throttled."""
+
+See = TypeVar("See", bound=Callable[[Any], object])
+
+
+def check(group: list[Check], name: str, expected: str | Between | Figure) -> Callable[[See], See]:
+    def add(see: See) -> See:
+        group.append(Check(name, expected, see))
+        return see
+
+    return add
+
+
+@check(FIRST, "Seconds that a first request takes (cold)", Figure("below 3"))
+def first_request(place: Place) -> float:
+    """A new API is not answered for everywhere at once, so failures are repeated."""
+
+    def timed() -> tuple[int, float]:
+        started = time.perf_counter()
+        try:
+            status = place.post("a first text").status_code
+        except requests.ConnectionError:  # its name is not known yet
+            status = 0
+        return status, round(time.perf_counter() - started, 2)
+
+    status, seconds = place.eventually(timed, lambda seen: seen[0] == 200)
+    if status != 200:
+        raise RuntimeError(f"no request was answered 200, the last one {status}")
+    return seconds
+
+
+@check(FIRST, "Seconds that a warm request takes (median of 10)", Figure("below 0.5"))
+def warm_request(place: Place) -> float:
+    return round(
+        statistics.median(place.post("a text").elapsed.total_seconds() for _ in range(10)), 3
+    )
+
+
+@check(ALWAYS, "Terraform plans nothing more, even without the zip that it built", "no changes")
+def no_changes(place: Place) -> str:
+    for file in (place.terraform.directory / "build").iterdir():
+        file.unlink()
+    try:
+        place.plan_is_empty()
+    except TerraformError as error:
+        return brief(str(error))
+    return "no changes"
+
+
+@check(
+    ALWAYS,
+    "Two texts are counted, and the link opens the report",
+    "200, 200; the ×3, dog ×2, cat ×1; application/json; the ten most frequent words",
+)
+def counts_publishes_and_links(place: Place) -> str:
+    mark = uuid.uuid4().hex
+    texts = [f"The{mark} cat{mark}, the{mark} dog{mark}.", f"the{mark} DOG{mark}"]
+    answers = [place.post(text) for text in texts]
+    statuses = ", ".join(str(answer.status_code) for answer in answers)
+    if statuses != "200, 200":
+        return statuses
+    url = answers[-1].json()["url"]
+    opened = requests.get(url, timeout=30)
+    table = words(place)
+    counted = ", ".join(f"{word} ×{table.get(word + mark)}" for word in ["the", "dog", "cat"])
+    top = sorted(table.items(), key=lambda item: (-item[1], item[0]))[:10]
+    exact = opened.json() == {"top10words": [{"word": w, "times": n} for w, n in top]}
+    report = "the ten most frequent words" if exact else f"not the top ten: {opened.text}"
+    if ("versionId=" in url) != bool(place.variables.get("enable_s3_versioning")):
+        report += "; the link should pin a version exactly if the bucket keeps them"
+    return f"{statuses}; {counted}; {opened.headers['content-type']}; {report}"
+
+
+@check(ALWAYS, "A bad body and another route are refused", "400 invalid_json; 404 Not Found")
+def refuses_bad_requests(place: Place) -> str:
+    bad = requests.post(place.uri, data="hello", headers={"x-api-key": place.key}, timeout=30)
+    lost = requests.post(f"{place.uri}nowhere", timeout=30)
+    return f"{bad.status_code} {bad.json()['code']}; {lost.status_code} {lost.json()['message']}"
+
+
+@check(
+    ALWAYS,
+    "A request leaves one line in the log, without its text and key",
+    "one line: 200, 2 distinct, with its request id; no text and no key",
+)
+def logs_one_line_without_text(place: Place) -> str:
+    secret, size = f"zz{uuid.uuid4().hex}", random.randrange(1_000, 4_000)  # tells its line
+    place.post(f"{secret}{' w' * (size - 1)}")
+
+    def summaries() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in place.log(place.name) if line.startswith("{")]
+        return [line for line in lines if line.get("words") == size]
+
+    found = place.eventually(summaries, bool)
+    if len(found) != 1:
+        return f"{len(found)} lines"
+    (line,) = found
+    request_id = "with its request id" if line.get("requestId") else "without a request id"
+    log = "\n".join(place.log(place.name))
+    leaked = [
+        what for what, value in [("a text", secret), ("a key", place.key)] if value and value in log
+    ]
+    return f"one line: {line['status']}, {line['distinct']} distinct, {request_id}; " + (
+        " and ".join(leaked) or "no text and no key"
+    )
+
+
+@check(
+    ALWAYS,
+    "Under an Idempotency-Key a text counts once, and another text is refused",
+    "4 times 200; ×1; 422 idempotency_key_reused",
+)
+def counts_once_under_a_key(place: Place) -> str:
+    word = f"00{uuid.uuid4().hex}"
+    key = {"idempotency-key": word}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: place.post(word, **key), range(4)))
+    fine = sum(answer.status_code == 200 for answer in answers)
+    reused = place.post(f"{word} and more", **key)
+    code = reused.json().get("code")
+    return f"{fine} times 200; ×{words(place).get(word)}; {reused.status_code} {code}"
+
+
+@check(
+    ALWAYS,
+    "The report opens with a young signature only, for however long it was signed",
+    "unsigned 403; younger than presigned_url_expiry 200; older 403",
+)
+def the_bucket_refuses_old_signatures(place: Place) -> str:
+    report = place.post("a text").json()["url"].split("?")[0]
+    expiry = int(place.variables.get("presigned_url_expiry", 600))
+    signer = S3SigV4QueryAuth(place.credentials(), "s3", place.region, expires=WEEK_SECONDS)
+    unsigned, younger, older = (
+        requests.get(url, timeout=30).status_code
+        for url in [
+            report,
+            # A minute to either side, for this machine's clock.
+            str(signed(signer, report, expiry - 60).url),
+            str(signed(signer, report, expiry + 60).url),
+        ]
+    )
+    return f"unsigned {unsigned}; younger than presigned_url_expiry {younger}; older {older}"
+
+
+@check(
+    OPTIONS,
+    "Only a right key gets in",
+    "none 401; a wrong one 403; api_key 200; api_key_previous 200",
+)
+def only_a_right_key_gets_in(place: Place) -> str:
+    none = requests.post(place.uri, json={"parameter": "a"}, timeout=30).status_code
+    wrong, right, previous = (
+        place.post("a", key).status_code
+        for key in ["wrong", place.key, place.variables["api_key_previous"]]
+    )
+    return f"none {none}; a wrong one {wrong}; api_key {right}; api_key_previous {previous}"
+
+
+@check(OPTIONS, "The functions' configuration holds no key", "no key")
+def no_key_is_in_the_configuration(place: Place) -> str:
+    configurations = json.dumps(
+        [
+            place.client("lambda").get_function_configuration(FunctionName=name)
+            for name in [place.name, f"{place.name}-authorizer"]
+        ]
+    )
+    keys = ["api_key", "api_key_previous"]
+    found = [name for name in keys if place.variables[name] in configurations]
+    return " and ".join(found) or "no key"
+
+
+@check(
+    OPTIONS,
+    "Pages of the allowed origin may call, others may not",
+    "preflight 204 with origin and x-api-key; another origin: nothing; an answer with origin",
+)
+def pages_of_the_allowed_origin_may_call(place: Place) -> str:
+    asks = {"Access-Control-Request-Method": "POST"}
+    origin = "access-control-allow-origin"
+    allowed = requests.options(place.uri, headers={"Origin": PAGE, **asks}, timeout=30)
+    other = requests.options(place.uri, headers={"Origin": "https://e.com", **asks}, timeout=30)
+    answer = place.post("a", Origin=PAGE)
+    with_origin = {True: "with origin", False: "without origin"}
+    header = "x-api-key" in allowed.headers.get("access-control-allow-headers", "")
+    return (
+        f"preflight {allowed.status_code} {with_origin[allowed.headers.get(origin) == PAGE]}"
+        f" and {'x-api-key' if header else 'not x-api-key'}; "
+        f"another origin: {other.headers.get(origin, 'nothing')}; "
+        f"an answer {with_origin[answer.headers.get(origin) == PAGE]}"
+    )
+
+
+@check(
+    OPTIONS,
+    "The schedule's own target repairs a report that a crash left behind",
+    "one target, no error; the word that was missing is the first",
+)
+def the_schedule_repairs_the_report(place: Place) -> str:
+    word = f"crashed{uuid.uuid4().hex}"
+    place.post("a b")
+    place.client("dynamodb").put_item(
+        TableName=place.outputs["words_table"],
+        Item={"word": {"S": word}, "times": {"N": str(max(words(place).values()) + 1)}},
+    )
+    results = place.run_schedules()
+    report = place.client("s3").get_object(Bucket=place.outputs["reports_bucket"], Key="top.json")
+    first = json.load(report["Body"])["top10words"][0]["word"]
+    ran = "one target, no error" if results == [None] else f"targets answered {results}"
+    repaired = "the word that was missing is" if first == word else f"{first} is"
+    return f"{ran}; {repaired} the first"
+
+
+@check(CANARIES, "Answers from a canary with a share of 0.25, of 100", Between(10, 40))
+def a_canary_gets_its_share(place: Place) -> int:
+    source = place.terraform.directory / "app/wordtally/errors.py"
+    code = source.read_text()
+    source.write_text(code.replace("Send a JSON body", CANARY))
+    place.apply(live_version=place.outputs["function_version"], canary_share=0.25)
+    return place.eventually(lambda: canary_answers(place), lambda seen: 10 <= seen <= 40)
+
+
+@check(CANARIES, "Terraform plans nothing more beside a canary", "no changes")
+def a_canary_is_no_change(place: Place) -> str:
+    return no_changes(place)
+
+
+@check(CANARIES, "Answers from the new version once it is promoted, of 100", Between(100, 100))
+def a_canary_is_promoted(place: Place) -> int:
+    place.apply()
+    return place.eventually(lambda: canary_answers(place), lambda seen: seen == 100)
+
+
+@check(CANARIES, "Answers from the new version after a rollback, of 100", Between(0, 0))
+def a_rollback_takes_it_back(place: Place) -> int:
+    place.apply(live_version=str(int(place.outputs["function_version"]) - 1))
+    return place.eventually(lambda: canary_answers(place), lambda seen: seen == 0)
+
+
+@check(ACCOUNT_ONLY, "The API writes its access log, without keys", "lines, no key")
+def the_api_writes_its_access_log(place: Account) -> str:
+    group = place.outputs["access_log_group"]
+    lines = place.eventually(lambda: place.log_group(group), bool)
+    return f"{'lines' if lines else 'no line'}, {'a' if place.key in str(lines) else 'no'} key"
+
+
+@check(ACCOUNT_ONLY, "X-Ray receives traces of the function", "traces")
+def xray_receives_traces(place: Account) -> str:
+    return "traces" if place.eventually(lambda: traces(place), bool) else "no trace"
+
+
+@check(ACCOUNT_ONLY, "Milliseconds that an instance takes to start, by X-Ray", Figure("below 1000"))
+def an_instance_starts(place: Account) -> str:
+    documents = [
+        json.loads(segment["Document"])
+        for trace in traces(place)[:5]
+        for segment in trace["Segments"]
+    ]
+    starts = [
+        round((part["end_time"] - part["start_time"]) * 1000)
+        for document in documents
+        for part in document.get("subsegments", [])
+        if part["name"] in ("Init", "Initialization")
+    ]
+    return ", ".join(map(str, sorted(starts))) or "not among the first five traces"
+
+
+@check(ACCOUNT_ONLY, "Seconds for which a revoked key still gets in", Between(0, 120))
+def a_revoked_key_is_forgotten(place: Account) -> int:
+    """The authorizer's answers are cached for 30 seconds. The same apply lowers the throttle."""
+    previous = place.variables["api_key_previous"]
+    place.apply(api_key_previous="", throttle_rate_per_second=1, throttle_burst=1)
+    started = time.monotonic()
+    status = place.eventually(lambda: place.post("a", previous).status_code, lambda s: s == 403)
+    if status != 403:
+        raise RuntimeError(f"the revoked key is still answered {status}")
+    return round(time.monotonic() - started)
+
+
+@check(ACCOUNT_ONLY, "Answers of 429 to 50 requests at once, at 1 a second", Between(1, 50))
+def the_api_throttles(place: Account) -> int:
+    def burst() -> int:
+        with ThreadPoolExecutor(25) as pool:
+            answers = list(pool.map(lambda _: place.post("a").status_code, range(50)))
+        return answers.count(429)
+
+    return place.eventually(burst, bool)
+
+
+def words(place: Place) -> dict[str, int]:
+    """Every word of the table with its total."""
+    pages = (
+        place.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=place.outputs["words_table"], ConsistentRead=True)
+    )
+    return {item["word"]["S"]: int(item["times"]["N"]) for page in pages for item in page["Items"]}
+
+
+def signed(signer: Any, url: str, age_seconds: int) -> AWSRequest:
+    """A GET of `url`, signed that long ago."""
+    request = AWSRequest("GET", url)
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_seconds)
+    with mock.patch("botocore.auth.get_current_datetime", return_value=then):
+        signer.add_auth(request)
+    return request
+
+
+def canary_answers(place: Place) -> int:
+    """How many of 100 answers come from the second version."""
+    headers = {"x-api-key": place.key}
+    answers = [requests.post(place.uri, headers=headers, timeout=30) for _ in range(100)]
+    return sum("Canary" in answer.text for answer in answers)
+
+
+def traces(place: Account) -> list[Any]:
+    """The traces of the last hour in which the function was called, five at most."""
+    xray, now = place.client("xray"), datetime.datetime.now(datetime.UTC)
+    found = xray.get_trace_summaries(
+        StartTime=now - datetime.timedelta(hours=1),
+        EndTime=now,
+        FilterExpression=f'service("{place.name}")',
+    )["TraceSummaries"]
+    slowest = sorted(found, key=lambda trace: -trace["ResponseTime"])[:5]
+    if not slowest:
+        return []
+    ids = [trace["Id"] for trace in slowest]
+    answer: list[Any] = xray.batch_get_traces(TraceIds=ids)["Traces"]
+    return answer
+
+
+def left(place: Place, name: str) -> dict[str, list[str]]:
+    """What is in the cloud with `name` in its own name, by kind; empty kinds are left out, and so
+    are those that the operator may not list."""
+    found: dict[str, list[str]] = {}
+    for kind, service, operation, field, name_field in [
+        ("alarms", "cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+        ("anomalies", "ce", "get_anomaly_monitors", "AnomalyMonitors", "MonitorName"),
+        ("apis", "apigatewayv2", "get_apis", "Items", "Name"),
+        ("buckets", "s3", "list_buckets", "Buckets", "Name"),
+        ("budgets", "budgets", "describe_budgets", "Budgets", "BudgetName"),
+        ("dashboards", "cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+        ("domains", "apigatewayv2", "get_domain_names", "Items", "DomainName"),
+        ("functions", "lambda", "list_functions", "Functions", "FunctionName"),
+        ("logs", "logs", "describe_log_groups", "logGroups", "logGroupName"),
+        ("roles", "iam", "list_roles", "Roles", "RoleName"),
+        ("rules", "events", "list_rules", "Rules", "Name"),
+        ("tables", "dynamodb", "list_tables", "TableNames", ""),
+        ("topics", "sns", "list_topics", "Topics", "TopicArn"),
+    ]:
+        client: Any = place.client(service)
+        arguments = {"AccountId": place.account} if service == "budgets" else {}
+        try:
+            if client.can_paginate(operation):
+                pages = list(client.get_paginator(operation).paginate(**arguments))
+            else:
+                pages = [getattr(client, operation)(**arguments)]
+        except ClientError as error:
+            if "AccessDenied" not in error.response["Error"]["Code"]:
+                raise
+            continue
+        entries = [entry for page in pages for entry in page.get(field, [])]
+        names = [entry[name_field] if name_field else entry for entry in entries]
+        if matching := [each for each in names if name in each]:
+            found[kind] = matching
+    return found
+
+
+def brief(text: str) -> str:
+    """The beginning of a long text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else f"{line[:300]} …"

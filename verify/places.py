@@ -1,0 +1,218 @@
+"""Where the product is deployed and checked: an AWS account, or the emulated AWS."""
+
+import json
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import requests
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from local import aws
+from local.deployed import Deployed
+from local.http_server import HttpServer
+from local.permissions import ACCOUNT
+from local.terraform import Terraform
+
+Seen = TypeVar("Seen")
+
+
+class Place(ABC):
+    """One deployment, with what a check needs to look at it."""
+
+    patience_seconds: float
+    """How long a change may take to be visible after Terraform has applied it."""
+
+    account: str
+    region: str
+
+    def __init__(self, terraform: Terraform, variables: dict[str, Any]) -> None:
+        self.terraform = terraform
+        self.variables = variables
+        """What every apply gets."""
+        self.applied = ""
+        """What Terraform printed at the last apply."""
+        self.outputs: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return str(self.variables.get("name", "wordtally"))
+
+    @property
+    def key(self) -> str:
+        return str(self.variables.get("api_key", ""))
+
+    @property
+    @abstractmethod
+    def uri(self) -> str:
+        """Where the deployed API answers."""
+
+    @abstractmethod
+    def client(self, service: str) -> Any:
+        """A boto3 client with the operator's credentials."""
+
+    @abstractmethod
+    def credentials(self) -> Credentials:
+        """The operator's."""
+
+    @abstractmethod
+    def run_schedules(self) -> list[Any]:
+        """Call the targets of every schedule now; their results."""
+
+    @abstractmethod
+    def log(self, function: str) -> list[str]:
+        """The lines that the function has logged so far."""
+
+    def apply(self, **changes: Any) -> None:
+        """Apply with `variables` and, this time only, `changes`."""
+        self._write({**self.variables, **changes})
+        self.applied = self.terraform.apply()
+        self.outputs = self.terraform.outputs()
+
+    def plan_is_empty(self) -> str:
+        """Plan with what was applied last. Raise TerraformError if there are changes."""
+        return self.terraform.plan_is_empty()
+
+    def destroy(self) -> None:
+        self.terraform.destroy()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop what serves the deployment on this machine."""
+
+    def post(self, text: str, key: str | None = None, **headers: str) -> requests.Response:
+        """Post `text` with the API key, or with another one."""
+        headers["x-api-key"] = self.key if key is None else key
+        return requests.post(self.uri, json={"parameter": text}, headers=headers, timeout=60)
+
+    def eventually(self, see: Callable[[], Seen], agrees: Callable[[Seen], bool]) -> Seen:
+        """Look until what is seen agrees or the patience is over; what was seen last."""
+        until = time.monotonic() + self.patience_seconds
+        while not agrees(seen := see()) and time.monotonic() < until:
+            time.sleep(2)
+        return seen
+
+    def _write(self, variables: dict[str, Any]) -> None:
+        """Leave the variables in a file: no key is in a command line, and a destroy by hand needs
+        no arguments."""
+        file = self.terraform.directory / "terraform.tfvars.json"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(variables))
+
+
+class Account(Place):
+    """The operator's own AWS account."""
+
+    patience_seconds = 120
+
+    def __init__(
+        self, directory: Path, variables: dict[str, Any], session: boto3.Session, account: str
+    ) -> None:
+        self.account = account
+        self.region = session.region_name
+        self._session = session
+        super().__init__(Terraform(directory, account=account), variables)
+
+    @property
+    def uri(self) -> str:
+        return self.outputs["public_uri"]
+
+    def client(self, service: str) -> Any:
+        patient = Config(retries={"mode": "standard", "max_attempts": 5})
+        return self._session.client(service, config=patient)  # type: ignore[call-overload]
+
+    def credentials(self) -> Credentials:
+        found = self._session.get_credentials()
+        assert found  # they named the account
+        return found
+
+    def close(self) -> None:
+        pass
+
+    def run_schedules(self) -> list[Any]:
+        events, function = self.client("events"), self.client("lambda")
+        results = []
+        for rule in events.list_rules(NamePrefix=self.name)["Rules"]:
+            for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+                answer = function.invoke(FunctionName=target["Arn"], Payload=target["Input"])
+                results.append(json.load(answer["Payload"]))
+        return results
+
+    def log(self, function: str) -> list[str]:
+        return self.log_group(f"/aws/lambda/{function}")
+
+    def log_group(self, group: str) -> list[str]:
+        pages = self.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"] for page in pages for event in page["events"]]
+
+
+class Emulated(Place):
+    """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed route is
+    served on this machine."""
+
+    patience_seconds = 0
+    account = ACCOUNT
+    region = aws.REGION
+
+    def __init__(self, directory: Path, variables: dict[str, Any], cloud: str) -> None:
+        super().__init__(Terraform(directory, cloud), variables)
+        self.terraform.without_lifecycle()
+        self.cloud = cloud
+        self._product: Deployed | None = None
+        self._server: HttpServer | None = None
+
+    @property
+    def product(self) -> Deployed:
+        """What the last apply deployed."""
+        if not self._product:
+            self._product = Deployed(self.cloud, self.name)
+            gateway = self._product.gateway()
+            if not self._server:
+                self._server = HttpServer(
+                    ("127.0.0.1", 0), gateway, numthreads=8, shutdown_timeout=1
+                )
+                self._server.prepare()
+                threading.Thread(target=self._server.serve, daemon=True).start()
+            self._server.wsgi_app = gateway
+        return self._product
+
+    @property
+    def uri(self) -> str:
+        assert self.product
+        assert self._server
+        return f"http://127.0.0.1:{self._server.bind_addr[1]}/"
+
+    def client(self, service: str) -> Any:
+        return aws.client(service, self.cloud)
+
+    def credentials(self) -> Credentials:
+        return Credentials(aws.ACCESS_KEY_ID, aws.SECRET_ACCESS_KEY)
+
+    def run_schedules(self) -> list[Any]:
+        return self.product.run_schedules()
+
+    def log(self, function: str) -> list[str]:
+        return self.product.functions[function].log
+
+    def apply(self, **changes: Any) -> None:
+        self._stop()
+        super().apply(**changes)
+
+    def destroy(self) -> None:
+        self._stop()
+        super().destroy()
+
+    def close(self) -> None:
+        self._stop()
+        if self._server:
+            self._server.stop()
+
+    def _stop(self) -> None:
+        if self._product:
+            self._product.stop()
+            self._product = None
