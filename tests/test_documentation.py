@@ -72,15 +72,17 @@ def test_every_make_target_it_names_exists() -> None:
 
 SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 
-TEST = re.compile(r"`(test_\w+\.py(?:::\w+)+)`")
+TEST = re.compile(r"`((?:test_\w+|checks)\.py(?:::\w+)+)`")
 
 
 @pytest.mark.parametrize("name", sorted(set(TEST.findall(SECURITY))))
 def test_each_test_that_security_names_exists(name: str) -> None:
-    file, *path = name.split("::")
-    (found,) = [*ROOT.glob(f"tests/{file}"), *ROOT.glob(f"app/tests/{file}")]
+    file, *parts = name.split("::")
+    (found,) = [
+        path for where in ("tests", "app/tests", "verify") for path in ROOT.glob(f"{where}/{file}")
+    ]
     node: Any = ast.parse(found.read_text(encoding="utf-8"))
-    for part in path:
+    for part in parts:
         node = {getattr(child, "name", None): child for child in node.body}[part]
 
 

@@ -2,6 +2,7 @@
 checks and destroys that fail. What the checks see is in test_deployment.py."""
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -13,15 +14,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 import terraform
 
 import verify.__main__ as program
 from local import aws
 from local.permissions import ACCOUNT
+from local.terraform import TerraformError
 from verify import checks
 from verify.checks import Between, Check, Figure
-from verify.places import Emulated
+from verify.places import Account, Emulated
 
 WORKING_COPY = re.compile(r"(build/verify/wordtally-verify-[0-9a-f]{6}) ")
 
@@ -83,8 +86,8 @@ class TestProgram:
         output += process.communicate(timeout=300)[0]
         assert process.returncode == 1
         assert "Still destroying" in output
-        assert rows(output)["The run"] == ("DIFFERS", "to its end", "interrupted")
-        assert rows(output)["Terraform destroys"][0] == "ok"
+        assert rows(output)["The checks run to the end"] == ("DIFFERS", "yes", "interrupted")
+        assert rows(output)["Everything is destroyed"][0] == "ok"
         assert left(whole_cloud) == {}
         assert not (terraform.ROOT / WORKING_COPY.findall(output)[0]).exists()
 
@@ -99,7 +102,7 @@ class TestProgram:
         assert {name for name, row in table.items() if row[0] in ("ok", "figure")} - run == {
             "Terraform applies everything",
             "Seconds that the apply takes",
-            "Terraform destroys",
+            "Everything is destroyed",
         }
         assert {name for name, row in table.items() if row[0] == "-"} == {
             check.name for check in checks.ACCOUNT_ONLY
@@ -189,7 +192,7 @@ class TestEnding:
         assert run(Check("Killed", "", lambda _: signal.raise_signal(ending)), FINE) == 1
         table = rows(capsys.readouterr().out)
         assert "A fine one" not in table
-        assert table["The run"][2] == "interrupted"
+        assert table["The checks run to the end"][2] == "interrupted"
         assert Undeployed.destroys == 1
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -201,7 +204,7 @@ class TestEnding:
         assert Undeployed.destroys == 2
         (kept,) = (tmp_path / "build/verify").iterdir()
         assert f"terraform -chdir=build/verify/{kept.name} destroy" in output
-        verdict, _, seen = rows(output)["Terraform destroys"]
+        verdict, _, seen = rows(output)["Everything is destroyed"]
         assert (verdict, seen) == ("DIFFERS", "the key <api_key> of <account> is in the way")
         assert (kept / "terraform.tfvars.json").stat().st_mode & 0o077 == 0
 
@@ -215,6 +218,75 @@ class TestEnding:
         verdict, _, told = rows(capsys.readouterr().out)["Alarms, budget and cost anomalies notify"]
         assert verdict == "-"
         assert told.endswith("so alert_email stays empty")
+
+
+class TestAccount:
+    """The place that is not the emulated AWS, with the emulated AWS at the other end."""
+
+    @pytest.fixture
+    def account(
+        self, whole_cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> Callable[[str], Account]:
+        def make(number: str) -> Account:
+            for name, value in aws.environment(whole_cloud).items():
+                monkeypatch.setenv(name, value)
+            session = boto3.Session(region_name=aws.REGION)
+            return Account(tmp_path, {"name": "verified"}, session, number)
+
+        return make
+
+    def test_terraform_uses_the_operators_credentials_on_no_other_account(
+        self, account: Callable[[str], Account]
+    ) -> None:
+        with pytest.raises(TerraformError, match=f"AWS account ID not allowed: {ACCOUNT}"):
+            account("999999999999").apply()
+
+    def test_it_reads_the_functions_log(self, account: Callable[[str], Account]) -> None:
+        place = account(ACCOUNT)
+        names = {"logGroupName": "/aws/lambda/verified", "logStreamName": "one"}
+        logs = place.client("logs")
+        logs.create_log_group(logGroupName=names["logGroupName"])
+        logs.create_log_stream(**names)
+        line = {"timestamp": int(time.time() * 1000), "message": '{"words": 1}'}
+        logs.put_log_events(**names, logEvents=[line])
+        assert place.log("verified") == ['{"words": 1}']
+        logs.delete_log_group(logGroupName=names["logGroupName"])
+
+    def test_it_calls_what_the_schedule_calls(
+        self, account: Callable[[str], Account], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = account(ACCOUNT)
+        events = place.client("events")
+        alias = f"arn:aws:lambda:{aws.REGION}:{ACCOUNT}:function:verified:live"
+        events.put_rule(Name="verified-reconcile", ScheduleExpression="rate(1 day)")
+        events.put_targets(
+            Rule="verified-reconcile", Targets=[{"Id": "1", "Arn": alias, "Input": '{"a": 1}'}]
+        )
+        calls = []
+
+        class Lambda:
+            def invoke(self, **call: str) -> dict[str, Any]:
+                calls.append(call)
+                return {"Payload": io.BytesIO(b"null")}
+
+        client = place.client
+        monkeypatch.setattr(
+            place, "client", lambda name: Lambda() if name == "lambda" else client(name)
+        )
+        assert place.run_schedules() == [None]
+        assert calls == [{"FunctionName": alias, "Payload": '{"a": 1}'}]
+        events.remove_targets(Rule="verified-reconcile", Ids=["1"])
+        events.delete_rule(Name="verified-reconcile")
+
+    def test_it_looks_until_its_patience_is_over(
+        self, account: Callable[[str], Account], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = account(ACCOUNT)
+        monkeypatch.setattr("time.sleep", lambda _: None)
+        later = iter([0, 0, 1, 2])
+        assert place.eventually(lambda: next(later), bool) == 1
+        monkeypatch.setattr(place, "patience_seconds", 0)
+        assert place.eventually(lambda: 0, bool) == 0
 
 
 def test_an_existing_anomaly_monitor_is_used(whole_cloud: str) -> None:

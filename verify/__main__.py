@@ -1,7 +1,7 @@
 """`make verify`: deploys the product with everything on, checks what it does, and destroys it.
 
-It uses the operator's own AWS credentials and region, and a name that nothing else has. YES=1 skips
-the question; EMAIL names who receives AWS's request to confirm the alarms. With AWS_ENDPOINT_URL it
+It uses the operator's own AWS credentials and region, and a name of its own. YES=1 skips the question;
+EMAIL is the address for the alarms, which AWS asks to confirm them. With AWS_ENDPOINT_URL it
 runs against the emulated AWS at that address (`python -m local.whole_aws` prints one).
 """
 
@@ -29,6 +29,8 @@ WORK = ROOT / "build" / "verify"
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+NOTHING_LEFT = "nothing is left"
+
 ONLY_AN_ACCOUNT = "only a real account can show this"
 
 QUESTION = """\
@@ -43,7 +45,7 @@ make verify deploys Wordtally, checks it and destroys it again.
 Type yes to go on: """
 
 CONFIRMATION = "wordtally-verify@example.com"
-"""Takes no mail (RFC 2606): AWS asks this address to confirm the alarms, and nobody has to."""
+"""AWS mails this address to confirm the alarms. The domain receives no mail (RFC 2606)."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ def row(check: Check, seen: object) -> Row:
 
 
 def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]) -> list[Row]:
-    """Apply, run the checks and destroy, whatever happens before; a row for each.
+    """Apply, run the checks, and destroy even if one of them fails; a row for each.
 
-    Ctrl-C, SIGTERM and SIGHUP end the checks. Nothing but the end of this process ends the destroy.
+    Ctrl-C, SIGTERM and SIGHUP stop the checks. They do not stop the destroy.
     """
     rows: list[Row] = []
     handlers = {each: signal.getsignal(each) for each in ENDING}
@@ -73,9 +75,10 @@ def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]
             rows.extend(applied(place))
             for check in todo:
                 rows.append(run(check, place))
-                say(f"{rows[-1].verdict:>8}  {check.name}")
+                differs = f": {rows[-1].seen}" if rows[-1].verdict == "DIFFERS" else ""
+                say(f"{rows[-1].verdict:>8}  {check.name}{differs}")
     except KeyboardInterrupt:
-        rows.append(Row("DIFFERS", "The run", "to its end", "interrupted"))
+        rows.append(Row("DIFFERS", "The checks run to the end", "yes", "interrupted"))
         say("\nInterrupted.")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is something to destroy
         rows.append(Row("DIFFERS", "Terraform applies everything", "complete", brief(str(error))))
@@ -115,19 +118,19 @@ def run(check: Check, place: Place) -> Row:
 
 def destroyed(place: Place) -> Row:
     """Destroy, a second time if the first one fails."""
-    say("Destroying. This goes on whatever you press; it takes some minutes …")
+    say("Destroying, which takes some minutes. Ctrl-C does not stop it …")
     seen = ""
     for _ in range(2):
         try:
             place.destroy()
             remaining = place.eventually(lambda: checks.left(place, place.name), lambda it: not it)
-            seen = str(remaining) if remaining else "everything"
+            seen = f"left: {brief(str(remaining))}" if remaining else NOTHING_LEFT
             break
         except Exception as error:  # noqa: BLE001 - whatever it is, main says where the state is
             seen = brief(str(error))
             say(str(error))
-    verdict = "ok" if seen == "everything" else "DIFFERS"
-    return Row(verdict, "Terraform destroys", "everything", seen)
+    verdict = "ok" if seen == NOTHING_LEFT else "DIFFERS"
+    return Row(verdict, "Everything is destroyed", NOTHING_LEFT, seen)
 
 
 @contextmanager
@@ -139,7 +142,7 @@ def interruptible() -> Iterator[None]:
         nonlocal raising
         if raising:
             raising = False
-            say("\nEnding what runs, then destroying …")
+            say("\nStopping, then destroying …")
             raise KeyboardInterrupt
         say("\nStill destroying. What is not destroyed costs money, so please wait.")
 
@@ -152,9 +155,12 @@ def interruptible() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print, unless nobody is there to read: a terminal that has gone must not end a destroy."""
+    """Print. Neither a terminal that has gone nor a signal in the middle of another print may stop
+    a destroy."""
     try:
         print(text, flush=True)
+    except RuntimeError:
+        pass  # the signal handler prints while the main program does
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
@@ -193,11 +199,15 @@ def variables(name: str, region: str, email: str) -> dict[str, Any]:
 
 def anomaly_monitor(cost_explorer: Any) -> str:
     """The ARN of the account's one monitor of all services, or nothing. Raise ClientError."""
-    answer = cost_explorer.get_anomaly_monitors(MaxResults=100)
-    for monitor in answer["AnomalyMonitors"]:
-        if monitor.get("MonitorDimension") == "SERVICE":
-            return str(monitor["MonitorArn"])
-    return ""
+    page: dict[str, str] = {}
+    while True:
+        answer = cost_explorer.get_anomaly_monitors(**page)
+        for monitor in answer["AnomalyMonitors"]:
+            if monitor.get("MonitorDimension") == "SERVICE":
+                return str(monitor["MonitorArn"])
+        if not answer.get("NextPageToken"):
+            return ""
+        page = {"NextPageToken": answer["NextPageToken"]}
 
 
 def main() -> None:
@@ -263,7 +273,7 @@ def main() -> None:
     where_it_ran = "the emulated AWS" if emulated else f"AWS, {region}"
     say(f"\n{commit()} on {where_it_ran}, in {minutes} minutes\n")
     say(table([*notes, *rows], secret))
-    if rows[-1].seen == "everything":
+    if rows[-1].seen == NOTHING_LEFT:
         shutil.rmtree(directory)
     else:
         say(

@@ -101,7 +101,7 @@ def check(group: list[Check], name: str, expected: str | Between | Figure) -> Ca
 
 @check(FIRST, "Seconds that a first request takes (cold)", Figure("below 3"))
 def first_request(place: Place) -> float:
-    """A new API is not answered for everywhere at once, so failures are repeated."""
+    """A new API takes some seconds to answer, so failed requests are repeated."""
 
     def timed() -> tuple[int, float]:
         started = time.perf_counter()
@@ -124,7 +124,7 @@ def warm_request(place: Place) -> float:
     )
 
 
-@check(ALWAYS, "Terraform plans nothing more, even without the zip that it built", "no changes")
+@check(ALWAYS, "A second plan has no changes, even without the built zip", "no changes")
 def no_changes(place: Place) -> str:
     for file in (place.terraform.directory / "build").iterdir():
         file.unlink()
@@ -211,7 +211,7 @@ def counts_once_under_a_key(place: Place) -> str:
 
 @check(
     ALWAYS,
-    "The report opens with a young signature only, for however long it was signed",
+    "The report opens only with a recent signature, even if it was signed for a week",
     "unsigned 403; younger than presigned_url_expiry 200; older 403",
 )
 def the_bucket_refuses_old_signatures(place: Place) -> str:
@@ -298,7 +298,7 @@ def the_schedule_repairs_the_report(place: Place) -> str:
     return f"{ran}; {repaired} the first"
 
 
-@check(CANARIES, "Answers from a canary with a share of 0.25, of 100", Between(10, 40))
+@check(CANARIES, "Answers out of 100 from a canary with a share of 0.25", Between(10, 40))
 def a_canary_gets_its_share(place: Place) -> int:
     source = place.terraform.directory / "app/wordtally/errors.py"
     code = source.read_text()
@@ -307,18 +307,18 @@ def a_canary_gets_its_share(place: Place) -> int:
     return place.eventually(lambda: canary_answers(place), lambda seen: 10 <= seen <= 40)
 
 
-@check(CANARIES, "Terraform plans nothing more beside a canary", "no changes")
+@check(CANARIES, "A plan during the canary has no changes", "no changes")
 def a_canary_is_no_change(place: Place) -> str:
     return no_changes(place)
 
 
-@check(CANARIES, "Answers from the new version once it is promoted, of 100", Between(100, 100))
+@check(CANARIES, "Answers out of 100 from the new version after its promotion", Between(100, 100))
 def a_canary_is_promoted(place: Place) -> int:
     place.apply()
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 100)
 
 
-@check(CANARIES, "Answers from the new version after a rollback, of 100", Between(0, 0))
+@check(CANARIES, "Answers out of 100 from the new version after a rollback", Between(0, 0))
 def a_rollback_takes_it_back(place: Place) -> int:
     place.apply(live_version=str(int(place.outputs["function_version"]) - 1))
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 0)
@@ -336,12 +336,14 @@ def xray_receives_traces(place: Account) -> str:
     return "traces" if place.eventually(lambda: traces(place), bool) else "no trace"
 
 
-@check(ACCOUNT_ONLY, "Milliseconds that an instance takes to start, by X-Ray", Figure("below 1000"))
+@check(
+    ACCOUNT_ONLY,
+    "Milliseconds that an instance takes to initialise, by X-Ray",
+    Figure("below 1000"),
+)
 def an_instance_starts(place: Account) -> str:
     documents = [
-        json.loads(segment["Document"])
-        for trace in traces(place)[:5]
-        for segment in trace["Segments"]
+        json.loads(segment["Document"]) for trace in traces(place) for segment in trace["Segments"]
     ]
     starts = [
         round((part["end_time"] - part["start_time"]) * 1000)
@@ -349,10 +351,10 @@ def an_instance_starts(place: Account) -> str:
         for part in document.get("subsegments", [])
         if part["name"] in ("Init", "Initialization")
     ]
-    return ", ".join(map(str, sorted(starts))) or "not among the first five traces"
+    return ", ".join(map(str, sorted(starts))) or "no start in the five slowest traces"
 
 
-@check(ACCOUNT_ONLY, "Seconds for which a revoked key still gets in", Between(0, 120))
+@check(ACCOUNT_ONLY, "Seconds until a revoked key is refused", Between(0, 120))
 def a_revoked_key_is_forgotten(place: Account) -> int:
     """The authorizer's answers are cached for 30 seconds. The same apply lowers the throttle."""
     previous = place.variables["api_key_previous"]
@@ -364,7 +366,11 @@ def a_revoked_key_is_forgotten(place: Account) -> int:
     return round(time.monotonic() - started)
 
 
-@check(ACCOUNT_ONLY, "Answers of 429 to 50 requests at once, at 1 a second", Between(1, 50))
+@check(
+    ACCOUNT_ONLY,
+    "Answers of 429 to 50 concurrent requests, at a limit of 1 a second",
+    Between(1, 50),
+)
 def the_api_throttles(place: Account) -> int:
     def burst() -> int:
         with ThreadPoolExecutor(25) as pool:
@@ -401,18 +407,21 @@ def canary_answers(place: Place) -> int:
 
 
 def traces(place: Account) -> list[Any]:
-    """The traces of the last hour in which the function was called, five at most."""
+    """The slowest traces of the last hour in which the function was called, five at most."""
     xray, now = place.client("xray"), datetime.datetime.now(datetime.UTC)
-    found = xray.get_trace_summaries(
-        StartTime=now - datetime.timedelta(hours=1),
-        EndTime=now,
-        FilterExpression=f'service("{place.name}")',
-    )["TraceSummaries"]
-    slowest = sorted(found, key=lambda trace: -trace["ResponseTime"])[:5]
-    if not slowest:
+    pages = xray.get_paginator("get_trace_summaries").paginate(
+        StartTime=now - datetime.timedelta(hours=1), EndTime=now
+    )
+    found = [
+        (summary.get("ResponseTime", 0), summary["Id"])
+        for page in pages
+        for summary in page["TraceSummaries"]
+        if any(place.name in service.get("Name", "") for service in summary["ServiceIds"])
+    ]
+    if not found:
         return []
-    ids = [trace["Id"] for trace in slowest]
-    answer: list[Any] = xray.batch_get_traces(TraceIds=ids)["Traces"]
+    slowest = [trace_id for _, trace_id in sorted(found, reverse=True)[:5]]
+    answer: list[Any] = xray.batch_get_traces(TraceIds=slowest)["Traces"]
     return answer
 
 
