@@ -289,6 +289,14 @@ class TestAccount:
         assert place.eventually(lambda: 0, bool) == 0
 
 
+def test_the_table_shows_what_matters_of_terraforms_output() -> None:
+    drifted = "Refreshing …\n\n  # module.api.x will be updated in-place\n  ~ resource {}\n"
+    assert checks.brief(drifted) == "module.api.x will be updated in-place"
+    failed = "Plan: 9 to add\n╷\n│ Error: creating x: denied\n│\n│   with x,\n"
+    assert checks.brief(failed) == "Error: creating x: denied with x,"
+    assert len(checks.brief("long " * 100)) == 302
+
+
 def test_an_existing_anomaly_monitor_is_used(whole_cloud: str) -> None:
     costs = aws.client("ce", whole_cloud)
     assert program.anomaly_monitor(costs) == ""

@@ -220,9 +220,10 @@ def main() -> None:
         sys.exit("Which region? Set AWS_REGION, or a region in your AWS profile.")
     session = boto3.Session(region_name=region)
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
+        identity = session.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:
         sys.exit(f"AWS does not know who you are: {error}")
+    account = identity["Account"]
     name = f"wordtally-verify-{secrets.token_hex(3)}"
     if os.environ.get("YES") != "1":
         try:
@@ -264,7 +265,7 @@ def main() -> None:
         rows = verify(place, [*todo, *checks.ACCOUNT_ONLY], [])
     place.close()
 
-    secret = {account: "<account>"} | {
+    secret = {identity["Arn"]: "<you>", account: "<account>"} | {
         given[name]: f"<{name}>"
         for name in ["api_key", "api_key_previous", "alert_email"]
         if given[name]
@@ -280,6 +281,7 @@ def main() -> None:
             f"\nNOT EVERYTHING WAS DESTROYED: what is left may cost money. Its state is in {where}."
             f"\nRun this, with the same AWS credentials, until it succeeds:"
             f"\n\n  terraform -chdir={where} destroy\n"
+            f"\nIf Terraform finds nothing to destroy, delete by hand what the table says is left.\n"
         )
     if any(each.verdict == "DIFFERS" for each in rows):
         sys.exit("\nSomething differs. Please open an issue with the table; no account is in it.")

@@ -4,6 +4,7 @@ runs them on an account: each has a sentence for a name, what is expected, and h
 import datetime
 import json
 import random
+import re
 import statistics
 import time
 import uuid
@@ -463,6 +464,11 @@ def left(place: Place, name: str) -> dict[str, list[str]]:
 
 
 def brief(text: str) -> str:
-    """The beginning of a long text, on one line."""
+    """A long text on one line: of Terraform's, its errors or else what it would change."""
+    text = text.replace("│", " ")
+    if "Error: " in text:
+        text = text[text.index("Error: ") :]
+    elif changes := re.findall(r"^  # (.*)$", text, flags=re.M):
+        text = "; ".join(changes)
     line = " ".join(text.split())
     return line if len(line) <= 300 else f"{line[:300]} …"
