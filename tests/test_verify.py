@@ -86,7 +86,7 @@ class TestProgram:
         output += process.communicate(timeout=300)[0]
         assert process.returncode == 1
         assert "Still destroying" in output
-        assert rows(output)["The checks run to the end"] == ("DIFFERS", "yes", "interrupted")
+        assert rows(output)["The checks run to the end"] == ("STOPPED", "yes", "interrupted")
         assert rows(output)["Everything is destroyed"][0] == "ok"
         assert left(whole_cloud) == {}
         assert not (terraform.ROOT / WORKING_COPY.findall(output)[0]).exists()

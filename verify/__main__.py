@@ -78,7 +78,7 @@ def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]
                 differs = f": {rows[-1].seen}" if rows[-1].verdict == "DIFFERS" else ""
                 say(f"{rows[-1].verdict:>8}  {check.name}{differs}")
     except KeyboardInterrupt:
-        rows.append(Row("DIFFERS", "The checks run to the end", "yes", "interrupted"))
+        rows.append(Row("STOPPED", "The checks run to the end", "yes", "interrupted"))
         say("\nInterrupted.")
     except Exception as error:  # noqa: BLE001 - whatever it is, there is something to destroy
         rows.append(Row("DIFFERS", "Terraform applies everything", "complete", brief(str(error))))
@@ -285,6 +285,8 @@ def main() -> None:
         )
     if any(each.verdict == "DIFFERS" for each in rows):
         sys.exit("\nSomething differs. Please open an issue with the table; no account is in it.")
+    if any(each.verdict == "STOPPED" for each in rows):
+        sys.exit(1)
 
 
 def commit() -> str:
