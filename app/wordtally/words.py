@@ -86,21 +86,26 @@ class _Classes(dict[int, str]):
 
 _CLASSES = _Classes()
 
-# Every x* is rule WB4. Possessive quantifiers keep the time linear in the length of the text.
+# Every x* is rule WB4. Possessive quantifiers and atomic groups are avoided: CPython before 3.11.5
+# backtracks into them (python/cpython#106052). Greedy ones find the same words in linear time: after
+# the first character everything is optional, so the match never fails as a whole. Only an optional
+# part can fail, and only by giving back some of its own x*, which can never help: every lookahead
+# after an x* also fails at an x.
 _LETTERS_AND_DIGITS = r"""
-    (?: Ax*+ (?: [:.']x*+(?=[AH]) )?+                                # WB5, WB6, WB7
-      | Hx*+ (?! 'x*+(?![AH]) ) (?: [:.']x*+(?=[AH]) | "x*+(?=H) )?+ # the same, WB7b, WB7c
-      | Nx*+ (?: [,.']x*+(?=N) )?+                                   # WB8, WB11, WB12
-    )++                                                              # WB9, WB10
+    (?: A[Ax]* (?: [:.']x*(?=[AH]) )?                                     # WB5, WB6, WB7
+      | H[Hx]* (?! x | 'x*(?![xAH]) ) (?: [:.']x*(?=[AH]) | "x*(?=H) )?   # the same, WB7b, WB7c
+      | N[Nx]* (?: [,.']x*(?=N) )?                                        # WB8, WB11, WB12
+    )+                                                                    # WB9, WB10
 """
 _WORD = re.compile(
     rf"""
-    (?=[AHNK_])
-    (?: {_LETTERS_AND_DIGITS} | (?:Kx*+)++ )?+                       # WB13
-    (?: (?:_x*+)++ (?: {_LETTERS_AND_DIGITS} | (?:Kx*+)++ )?+ )*+    # WB13a, WB13b
-    (?: Hx*+'x*+ )?+                                                 # WB7a
-    | Ix*+
-    | (?:Sx*+)++
+    A[Ax]*(?![AxHN:.'_])                                                  # the common case, faster
+    | (?=[AHNK_])
+    (?: {_LETTERS_AND_DIGITS} | K[Kx]* )?                                 # WB13
+    (?: _[_x]* (?: {_LETTERS_AND_DIGITS} | K[Kx]* )? )*                   # WB13a, WB13b
+    (?: Hx*'x* )?                                                         # WB7a
+    | Ix*
+    | S[Sx]*
     """,
     re.VERBOSE,
 )
@@ -133,10 +138,11 @@ def split(text: str) -> list[str]:
     # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
     folded = unicodedata.normalize("NFKC", folded)
     classes = folded.translate(_CLASSES)
+    folded = folded.replace("\u2019", "'")
     return [
-        folded[match.start() : match.end()].replace("\u2019", "'")
-        for match in _WORD.finditer(classes)
-        if match[0].strip("_x")
+        folded[start:end]
+        for start, end in map(re.Match.span, _WORD.finditer(classes))
+        if classes[start] != _JOINER or classes[start:end].strip("_x")
     ]
 
 
