@@ -11,6 +11,7 @@ What the standard leaves open is decided like this:
 - ' and ’ are one apostrophe.
 - A segment without letter or digit (punctuation, emoji, a lone _) is not a word.
 - Rule WB3c, emoji joined by ZWJ, is left out: it joins nothing that is a word.
+- Characters that Unicode 15 or later added are no part of a word, except ideographs.
 """
 
 import re
@@ -59,6 +60,8 @@ _NAMES = {
 def _class_of(char: str) -> str:
     if char in _EXCEPTIONS:
         return _EXCEPTIONS[char]
+    if "\U00020000" <= char <= "\U00033fff":  # ideographs, of whichever Unicode version
+        return _SINGLE
     category = unicodedata.category(char)
     name = unicodedata.name(char, "")
     if category in ("Mn", "Mc", "Me", "Cf"):
@@ -85,6 +88,30 @@ class _Classes(dict[int, str]):
 
 
 _CLASSES = _Classes()
+
+# Interpreters disagree about characters newer than their own Unicode: 3.11 has Unicode 14, Lambda's
+# 3.12 has 15. What Unicode 15 to 18 added is therefore no part of a word anywhere. Only what would be
+# part of one is listed, and ranges extend over neighbours that Unicode 14 leaves unassigned too.
+_NEWER_BELOW_U10000 = (
+    r"\u0558\u058b\u058c\u05c8\u05c9\u088f\u0897\u0b53\u0b54\u0c5c\u0cdc\u0cf3\u0ece"
+    r"\u1acf-\u1af0\u1c89\u1c8a\u208f\u209d-\u209f\ua7cb-\ua7cf\ua7d2\ua7d4\ua7da-\ua7f1"
+    r"\uab6c\uab6d"
+)
+_NEWER_ABOVE = (
+    r"\U000105c0-\U000105f3\U000107bb-\U000107bf\U00010940-\U00010959\U00010d40-\U00010d85"
+    r"\U00010ec2-\U00010eff\U0001123f-\U00011241\U00011380-\U000113e2\U000116d0-\U000116e3"
+    r"\U00011b0a-\U00011bf9\U00011db0-\U00011df1\U00011f00-\U00011f5a\U0001246f"
+    r"\U00012475-\U0001247f\U00012550-\U00012686\U0001342f\U00013439-\U000143fa"
+    r"\U00016100-\U00016139\U00016d40-\U00016d79\U00016ea0-\U00016ed3\U00016ff2-\U00016ff6"
+    r"\U000187f8-\U000187ff\U00018cd6-\U00018cff\U00018d09-\U000191d2\U0001b123-\U0001b132"
+    r"\U0001b155\U0001b168\U0001ccd6-\U0001ccf9\U0001d127\U0001d128\U0001d250-\U0001d2d3"
+    r"\U0001d6a6\U0001df1f-\U0001dfff\U0001e030-\U0001e08f\U0001e4d0-\U0001e6ff"
+    r"\U0003d000-\U0003fc3f"
+)
+# The first class rejects most characters fast; the second one has too many ranges for that.
+_NEWER = re.compile(
+    rf"[{_NEWER_BELOW_U10000}\U00010000-\U0010ffff](?<=[{_NEWER_BELOW_U10000}{_NEWER_ABOVE}])"
+)
 
 # Every x* is rule WB4. Possessive quantifiers and atomic groups are avoided: CPython before 3.11.5
 # backtracks into them (python/cpython#106052). Greedy ones find the same words in linear time: after
@@ -132,11 +159,18 @@ def _sorted(run: re.Match[str]) -> str:
     )
 
 
-def split(text: str) -> list[str]:
-    """The words of `text` in order, normalised and case-folded, each as often as it occurs."""
-    folded = _nfkc(text).casefold()
+def _folded(text: str) -> str:
+    """`text` in NFKC and case-folded, without newer characters."""
     # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
-    folded = unicodedata.normalize("NFKC", folded)
+    return unicodedata.normalize("NFKC", _nfkc(_NEWER.sub(" ", text)).casefold())
+
+
+def split(text: str) -> list[str]:
+    """The words of `text` in order, normalised and case-folded, each as often as it occurs.
+
+    Takes up to 400 bytes of memory per character of the longest word.
+    """
+    folded = text.lower() if text.isascii() else _folded(text)
     classes = folded.translate(_CLASSES)
     folded = folded.replace("\u2019", "'")
     return [
