@@ -4,13 +4,15 @@ import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
+from itertools import filterfalse
 
+import regex
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from test_words_against_the_standard import standard
 from wordtally import words
 
-AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200d\u00adﬃﷺΐ가\ud800🎉"
+AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200c\u200d\u00ad\u034f\u202e\u3164\ufe0fﬃﷺΐ가\ud800🎉"
 """Of each kind that words.py tells apart, and what normalisation has most work with."""
 
 TEXTS = st.text() | st.text(AWKWARD)
@@ -23,9 +25,9 @@ ALPHABETIC = re.compile(
 
 
 def letters() -> dict[str, str]:
-    """Letters, marks and digits of each script."""
+    """Letters, marks and digits of each script, without those newer than Unicode 14."""
     found: dict[str, str] = defaultdict(str)
-    for char in map(chr, range(0x20000)):
+    for char in filterfalse(words._NEWER.match, map(chr, range(0x20000))):
         script = ALPHABETIC.match(unicodedata.name(char, ""))
         if script and unicodedata.category(char) in (
             "Lu",
@@ -41,7 +43,7 @@ def letters() -> dict[str, str]:
     return found
 
 
-BETWEEN = " \n.,:;'’\"·-_/@!?()0\u00ad\u200b\u200c\u200d"
+BETWEEN = " \n.,:;'’\"·-_/@!?()0\u00ad\u034f\u200b\u200c\u200d\u202e\u3164\ufe0f"
 
 
 def prose(scripts: tuple[str, str]) -> st.SearchStrategy[str]:
@@ -71,6 +73,13 @@ def test_any_number_of_marks_is_normalised_as_the_standard_says(marks: str) -> N
 def test_splitting_the_words_again_gives_the_words_again(text: str) -> None:
     found = words.split(text)
     assert words.split(" ".join(found)) == found
+
+
+@given(TEXTS)
+def test_no_word_has_invisible_characters_but_joiners_within(text: str) -> None:
+    for word in words.split(text):
+        assert not regex.search(r"\p{Default_Ignorable_Code_Point}", word[0] + word[-1])
+        assert {*regex.findall(r"\p{Default_Ignorable_Code_Point}", word)} <= {"\u200c", "\u200d"}
 
 
 @given(TEXTS, TEXTS)

@@ -9,17 +9,34 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import regex
 from uniseg import wordbreak
 from wordtally import words
 
 PROSE = sorted((Path(__file__).parent / "prose").glob("*.txt"))
 
 
+IGNORABLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}--\u200c\u200d]", regex.V1)
+SUPERFLUOUS_JOINER = regex.compile(
+    r"(?<!\p{L}[\p{M}\p{Cf}]*)[\u200c\u200d]"  # no letter before it
+    r"|[\u200c\u200d](?![\p{M}\p{Cf}]*\p{L})"  # no letter after it
+    r"|([\u200c\u200d])(?=\1)"
+)
+HANGUL_FILLERS = dict.fromkeys([0x115F, 0x1160], "\u2060")
+
+
 def standard(text: str) -> list[str]:
     """The words of `text` by uniseg: segments with a letter or digit, normalised as ours are."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    segments = wordbreak.words(folded)
-    return [s.replace("’", "'") for s in segments if any(map(str.isalnum, s))]
+    # Fillers are letters to the standard. Here they are format characters: they are invisible.
+    segments = wordbreak.words(folded.translate(HANGUL_FILLERS))
+    return [visible(s) for s in segments if any(map(str.isalnum, s))]
+
+
+def visible(word: str) -> str:
+    """`word` without what cannot be seen in it."""
+    word = SUPERFLUOUS_JOINER.sub("", IGNORABLE.sub("", word))
+    return unicodedata.normalize("NFKC", word).replace("’", "'")
 
 
 @pytest.mark.parametrize("file", PROSE, ids=lambda file: file.stem)
@@ -49,7 +66,7 @@ ALPHABETS = {
     "arabic": "ابتث مه\u064b",
     "devanagari": "कखग\u093e\u094d",
     "digits": "0123٣४",
-    "between": " .,:;'’\"·-_/@!?()\u00ad\u200d\n",
+    "between": " .,:;'’\"·-_/@!?()\u00ad\u034f\u200c\u200d\u2069\n",
 }
 
 

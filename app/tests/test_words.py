@@ -1,5 +1,6 @@
 """What a word is."""
 
+import hashlib
 import unittest
 
 from wordtally import words
@@ -39,10 +40,15 @@ EXAMPLES = {
     "٣\u066b١٤ \u066b": ["٣\u066b١٤"],
     "a..b a.'b 'a''b'": ["a", "b", "a", "b", "a", "b"],
     "１２３ ﬁn ｶﾞ ½": ["123", "fin", "ガ", "1\u20442"],
+    "co\u00adoperate hello\u200e \u2068hello\u2069": ["cooperate", "hello", "hello"],
+    "e\u034f\u0301 a\u00ad\u0301 a\u200d\u0301": ["é", "á", "á"],
+    "葛\U000e0100 \u3164 a\u3164b a.\u3164.b": ["葛", "ab", "a", "b"],
+    "क्\u200dष র\u200d্য a\u200db": ["क्\u200dष", "র\u200d্য", "a\u200db"],
+    "\u200da\u200d a\u200d1 l'\u200davion a\u200c你": ["a", "a1", "l'avion", "a", "你"],
+    "a\u200d\u200db a\u200d\u200c\u200db": ["a\u200db", "a\u200d\u200c\u200db"],
     "Was. \"It: was'": ["was", "it", "was"],
     "אב' אא'ב א\u05b0'": ["אב'", "אא'ב", "א\u05b0'"],
     "a\u1acf\U0001e030b \U00031350\U000323b0": ["a", "b", "\U00031350", "\U000323b0"],
-    "co\u00adop": ["co\u00adop"],
     "a\u0000b\ud800c\ufffdd": ["a", "b", "c", "d"],
     "\u0301a 🎉\u200db": ["a", "b"],
     "İI": ["i\u0307i"],
@@ -64,6 +70,16 @@ class Split(unittest.TestCase):
     def test_ten_thousand_ideographs_are_ten_thousand_words(self) -> None:
         self.assertEqual(
             len(words.split("".join(map(chr, range(0x4E00, 0x4E00 + 10_000))))), 10_000
+        )
+
+    def test_every_unicode_version_gives_the_same_words(self) -> None:
+        digest = hashlib.sha256()
+        for start in [*range(0, 0x40000, 0x1000), 0xE0000]:  # beyond: unassigned and private use
+            characters = map(chr, range(start, start + 0x1000))
+            found = words.split("\n".join(f"a{character}b" for character in characters))
+            digest.update("\n".join(found).encode())
+        self.assertEqual(
+            digest.hexdigest(), "3230f16aba7d3f9557bace82b0eb5bf7bed1ca2a97dff5283deab8b0695acdd1"
         )
 
     def test_no_markup_gets_into_a_word(self) -> None:

@@ -11,6 +11,8 @@ What the standard leaves open is decided like this:
 - ' and ’ are one apostrophe.
 - A segment without letter or digit (punctuation, emoji, a lone _) is not a word.
 - Rule WB3c, emoji joined by ZWJ, is left out: it joins nothing that is a word.
+- Words that look the same are the same: a word loses its Default_Ignorable_Code_Points (soft
+  hyphen, bidi controls, variation selectors), but for ZWNJ and ZWJ between two of its letters.
 - Characters that Unicode 15 or later added are no part of a word, except ideographs.
 """
 
@@ -28,6 +30,7 @@ _LETTER, _HEBREW, _DIGIT, _KATAKANA = "A", "H", "N", "K"
 _JOINER = "_"  # ExtendNumLet: joins letters and digits, is no word by itself
 _SINGLE, _RUN = "I", "S"  # a word each, a word per run
 _EXTEND = "x"  # Extend, Format and ZWJ: rule WB4 keeps them with what they follow
+_ZERO_WIDTH = "z"  # ZWNJ and ZWJ, which are _EXTEND once the superfluous ones are gone
 _OTHER = " "
 
 # Word_Break where category and name do not tell it (WordBreakProperty.txt of Unicode 17), less
@@ -38,6 +41,7 @@ _EXCEPTIONS = {
     **dict.fromkeys("\u00b7\u0387\u055f\u05f4\u2027:", ":"),  # MidLetter
     **dict.fromkeys("\u2018\u2019.", "."),  # MidNumLet
     **dict.fromkeys("\u0589\u060c\u060d\u066c\u07f8\u2044,;", ","),  # MidNum
+    **dict.fromkeys("\u200c\u200d", _ZERO_WIDTH),
     "\u200b": _OTHER,  # ZERO WIDTH SPACE parts words, unlike every other format character
     "\u30fb": _OTHER,  # KATAKANA MIDDLE DOT
     # Letters or digits to the standard, marks to the reader: Armenian and Hebrew punctuation and
@@ -113,6 +117,14 @@ _NEWER = re.compile(
     rf"[{_NEWER_BELOW_U10000}\U00010000-\U0010ffff](?<=[{_NEWER_BELOW_U10000}{_NEWER_ABOVE}])"
 )
 
+# Default_Ignorable_Code_Point (stable: its unassigned ranges are reserved), with U+FFA0 and U+3164,
+# which NFKC maps to one, but without U+200B, which parts words, and ZWNJ and ZWJ.
+_IGNORABLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200e\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
 # Every x* is rule WB4. Possessive quantifiers and atomic groups are avoided: CPython before 3.11.5
 # backtracks into them (python/cpython#106052). Greedy ones find the same words in linear time: after
 # the first character everything is optional, so the match never fails as a whole. Only an optional
@@ -160,9 +172,34 @@ def _sorted(run: re.Match[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """`text` in NFKC and case-folded, without newer characters."""
+    """`text` in NFKC and case-folded, without ignorable and newer characters."""
+    # They go before normalisation, so that a mark composes with the letter it then follows.
+    text = _IGNORABLE.sub("", _NEWER.sub(" ", text))
     # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
-    return unicodedata.normalize("NFKC", _nfkc(_NEWER.sub(" ", text)).casefold())
+    return unicodedata.normalize("NFKC", _nfkc(text).casefold())
+
+
+_ZERO_WIDTH_RUN = re.compile("z[xz]*")
+_ONE_WORD = {"AA", "AH", "HA", "HH", "KK", "SS"}
+_REPEATED = re.compile(r"([\u200c\u200d])\1*")
+
+
+def _without_superfluous_joiners(text: str, classes: str) -> str:
+    """Drop each ZWNJ and ZWJ that is not between two letters of a word or that repeats another.
+
+    Marks belong to the letter before them: Indic conjuncts have a virama before the ZWJ.
+    """
+    parts, copied = [], 0
+    for run in _ZERO_WIDTH_RUN.finditer(classes):
+        start, end = run.span()
+        before = start - 1
+        while before >= 0 and classes[before] == _EXTEND:
+            before -= 1
+        neighbours = classes[before : before + 1] + classes[end : end + 1]
+        kept = r"\1" if neighbours in _ONE_WORD else ""
+        parts += [text[copied:start], _REPEATED.sub(kept, text[start:end])]
+        copied = end
+    return "".join([*parts, text[copied:]])
 
 
 def split(text: str) -> list[str]:
@@ -172,6 +209,12 @@ def split(text: str) -> list[str]:
     """
     folded = text.lower() if text.isascii() else _folded(text)
     classes = folded.translate(_CLASSES)
+    if _ZERO_WIDTH in classes:
+        cleaned = _without_superfluous_joiners(folded, classes)
+        if cleaned != folded:
+            folded = _nfkc(cleaned)
+            classes = folded.translate(_CLASSES)
+        classes = classes.replace(_ZERO_WIDTH, _EXTEND)
     folded = folded.replace("\u2019", "'")
     return [
         folded[start:end]
