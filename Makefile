@@ -16,6 +16,14 @@ TEST := .venv/test/bin/python
 RUNTIME := .venv/runtime/bin/python
 BENCH := .venv/bench/bin/python
 
+# Fails with a sentence, before anything is installed or run.
+define check_python
+@command -v "$(PYTHON)" >/dev/null || { \
+  echo "$(PYTHON) was not found. Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; \
+  exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+endef
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +44,10 @@ stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emula
 verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: deploy, check, destroy (YES=1 EMAIL=)
 	@exec $(TEST) -m verify
 
+.PHONY: check
+check: lint unit .venv/test/ready ## The checks that deploy nothing, while you edit: under two minutes
+	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
 # A file's tests share what they deploy, and go through its life in order.
 .PHONY: test
 test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
@@ -47,6 +59,7 @@ fuzz: .venv/test/ready ## Look for faults with new random input, for some minute
 
 .PHONY: unit
 unit: ## The unit tests alone: the standard library, nothing installed
+	$(check_python)
 	cd app && $(PYTHON) -m unittest discover -s tests
 
 .PHONY: lint
@@ -100,7 +113,10 @@ clean: ## Remove what the other targets made
 .venv/bench/ready: bench/requirements.txt
 .venv/audit/ready: tests/audit-requirements.txt
 .venv/%/ready:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	$(check_python)
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  exit 1; }
 	rm -rf .venv/$*
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/pip install --quiet --disable-pip-version-check -r $<

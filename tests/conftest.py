@@ -18,6 +18,7 @@ from local import aws
 from local.http_server import HttpServer
 
 ROOT = Path(__file__).parents[1]
+INTERPRETERS = "unit tests passed under"
 
 # The same examples each time, so that a red test is red again; `make fuzz` draws new ones.
 settings.register_profile("test", derandomize=True, database=None, deadline=None)
@@ -105,8 +106,23 @@ def serve() -> Iterator[Callable[[Any], str]]:
         running.stop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark the tests of each module that uses Terraform, directly or through test_deployment."""
+    for item in items:
+        if {"terraform", "deploying"} & vars(item.module).keys():
+            item.add_marker("slow")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Skipped Terraform tests are easy to overlook and hard to forgive."""
+    """List the interpreters that ran the unit tests, and warn of skipped Terraform tests."""
+    interpreters = [
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == INTERPRETERS
+    ]
+    if interpreters:
+        terminalreporter.write_line(f"{INTERPRETERS} {', '.join(interpreters)}")
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
