@@ -45,7 +45,7 @@ verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: de
 	@exec $(TEST) -m verify
 
 .PHONY: check
-check: lint unit .venv/test/ready ## The checks that deploy nothing, while you edit: under two minutes
+check: lint unit .venv/test/ready ## The faster checks, which deploy nothing: under two minutes on an idle machine
 	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # A file's tests share what they deploy, and go through its life in order.

@@ -18,6 +18,8 @@ from wordtally.work import Work
 from local import aws
 from local.instances import Context
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 BEFORE = {"old": 9}
 TEXT = {"a": 1, "b": 2, "c": 1}
