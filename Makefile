@@ -48,9 +48,10 @@ verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: de
 check: lint unit .venv/test/ready ## The faster checks, which deploy nothing: under two minutes on an idle machine
 	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# A file's tests share what they deploy, and go through its life in order.
+# A file's tests share what they deploy, and go through its life in order. The unit tests are among
+# them: tests/test_interpreters.py.
 .PHONY: test
-test: lint unit checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
+test: lint checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
 	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz

@@ -106,8 +106,15 @@ def serve() -> Iterator[Callable[[Any], str]]:
         running.stop()
 
 
+SLOWEST_FIRST = ["verify", "deployment", "interpreters", "security", "bootstrap", "terraform"]
+"""Files that take a minute or more, so that none of them is left to one worker at the end."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests of each module that uses Terraform, directly or through test_deployment."""
+    """Mark the tests of each module that uses Terraform, directly or through test_deployment, and
+    order the files by SLOWEST_FIRST."""
+    files = {f"test_{name}": place for place, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: files.get(item.module.__name__, len(files)))
     for item in items:
         if {"terraform", "deploying"} & vars(item.module).keys():
             item.add_marker("slow")
