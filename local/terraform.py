@@ -155,8 +155,10 @@ class Terraform:
             raise TerraformError(f"terraform {arguments[0]}:\n{output}")
         return output
 
-    def apply(self, **variables: object) -> str:
-        return self.run("apply", "-input=false", "-auto-approve", *flags(variables))
+    def apply(self, refresh: bool = True, **variables: object) -> str:
+        """Without `refresh` Terraform trusts its state, which takes half the time."""
+        refreshing = [] if refresh else ["-refresh=false"]
+        return self.run("apply", "-input=false", "-auto-approve", *refreshing, *flags(variables))
 
     def plan_is_empty(self, **variables: object) -> str:
         """A plan with changes exits with 2."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,10 @@ from local.http_server import HttpServer
 
 ROOT = Path(__file__).parents[1]
 INTERPRETERS = "unit tests passed under"
+
+# A shell starts background jobs with SIGINT ignored, and every process that they start inherits that.
+# Tests interrupt what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, so that a red test is red again; `make fuzz` draws new ones.
 settings.register_profile("test", derandomize=True, database=None, deadline=None)

@@ -202,7 +202,7 @@ class TestChangedInPlace:
     ) -> None:
         variables = changed.variables | {name: mistaken}
         output = changed.terraform.run(
-            "plan", "-input=false", *terraform.flags(variables), expect=1
+            "plan", "-input=false", "-refresh=false", *terraform.flags(variables), expect=1
         )
         said = " ".join(output.replace("│", " ").split())
         assert f"{name} must have 16 to 256 printable ASCII characters without spaces" in said

@@ -126,7 +126,7 @@ class Undeployed(Emulated):
         self.applied = ""
         self._product = self._server = None
 
-    def apply(self, **changes: Any) -> None:
+    def apply(self, refresh: bool = True, **changes: Any) -> None:
         self._write(self.variables)
 
     def destroy(self) -> None:

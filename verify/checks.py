@@ -304,7 +304,7 @@ def a_canary_gets_its_share(place: Place) -> int:
     source = place.terraform.directory / "app/wordtally/errors.py"
     code = source.read_text()
     source.write_text(code.replace("Send a JSON body", CANARY))
-    place.apply(live_version=place.outputs["function_version"], canary_share=0.25)
+    place.apply(refresh=False, live_version=place.outputs["function_version"], canary_share=0.25)
     return place.eventually(lambda: canary_answers(place), lambda seen: 10 <= seen <= 40)
 
 
@@ -315,13 +315,13 @@ def a_canary_is_no_change(place: Place) -> str:
 
 @check(CANARIES, "Answers out of 100 from the new version after its promotion", Between(100, 100))
 def a_canary_is_promoted(place: Place) -> int:
-    place.apply()
+    place.apply(refresh=False)
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 100)
 
 
 @check(CANARIES, "Answers out of 100 from the new version after a rollback", Between(0, 0))
 def a_rollback_takes_it_back(place: Place) -> int:
-    place.apply(live_version=str(int(place.outputs["function_version"]) - 1))
+    place.apply(refresh=False, live_version=str(int(place.outputs["function_version"]) - 1))
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 0)
 
 

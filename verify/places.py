@@ -26,7 +26,10 @@ class Place(ABC):
     """One deployment, with what a check needs to look at it."""
 
     patience_seconds: float
-    """How long a change may take to be visible after Terraform has applied it."""
+    """How long a change or a log line may take to become visible."""
+
+    pause_seconds: float
+    """Between two looks at what is not visible yet."""
 
     account: str
     region: str
@@ -68,10 +71,10 @@ class Place(ABC):
     def log(self, function: str) -> list[str]:
         """The lines that the function has logged so far."""
 
-    def apply(self, **changes: Any) -> None:
+    def apply(self, refresh: bool = True, **changes: Any) -> None:
         """Apply with `variables` and, this time only, `changes`."""
         self._write({**self.variables, **changes})
-        self.applied = self.terraform.apply()
+        self.applied = self.terraform.apply(refresh)
         self.outputs = self.terraform.outputs()
 
     def plan_is_empty(self) -> str:
@@ -94,7 +97,7 @@ class Place(ABC):
         """Look until what is seen agrees or the patience is over; what was seen last."""
         until = time.monotonic() + self.patience_seconds
         while not agrees(seen := see()) and time.monotonic() < until:
-            time.sleep(2)
+            time.sleep(self.pause_seconds)
         return seen
 
     def _write(self, variables: dict[str, Any]) -> None:
@@ -109,6 +112,7 @@ class Account(Place):
     """The operator's own AWS account."""
 
     patience_seconds = 120
+    pause_seconds = 2
 
     def __init__(
         self, directory: Path, variables: dict[str, Any], session: boto3.Session, account: str
@@ -155,7 +159,8 @@ class Emulated(Place):
     """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed route is
     served on this machine."""
 
-    patience_seconds = 0
+    patience_seconds = 5  # a line in the log comes after the answer
+    pause_seconds = 0.1
     account = ACCOUNT
     region = aws.REGION
 
@@ -199,9 +204,9 @@ class Emulated(Place):
     def log(self, function: str) -> list[str]:
         return self.product.functions[function].log
 
-    def apply(self, **changes: Any) -> None:
+    def apply(self, refresh: bool = True, **changes: Any) -> None:
         self._stop()
-        super().apply(**changes)
+        super().apply(refresh, **changes)
 
     def destroy(self) -> None:
         self._stop()
