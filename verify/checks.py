@@ -170,7 +170,7 @@ def refuses_bad_requests(place: Place) -> str:
 @check(
     ALWAYS,
     "A request leaves one line in the log, without its text and key",
-    "one line: 200, 2 distinct, with its request id; no text and no key",
+    "one line: 200, 2 distinct, with its request id; no text and no key; no other logger",
 )
 def logs_one_line_without_text(place: Place) -> str:
     secret, size = f"zz{uuid.uuid4().hex}", random.randrange(1_000, 4_000)  # tells its line
@@ -185,12 +185,17 @@ def logs_one_line_without_text(place: Place) -> str:
         return f"{len(found)} lines"
     (line,) = found
     request_id = "with its request id" if line.get("requestId") else "without a request id"
-    log = "\n".join(place.log(place.name))
+    log = place.log(place.name)
     leaked = [
-        what for what, value in [("a text", secret), ("a key", place.key)] if value and value in log
+        what
+        for what, value in [("a text", secret), ("a key", place.key)]
+        if value and value in "\n".join(log)
     ]
-    return f"one line: {line['status']}, {line['distinct']} distinct, {request_id}; " + (
-        " and ".join(leaked) or "no text and no key"
+    loggers = {json.loads(each).get("logger") for each in log if each.startswith("{")}
+    others = sorted(loggers - {None, "wordtally"})
+    return (
+        f"one line: {line['status']}, {line['distinct']} distinct, {request_id}; "
+        f"{' and '.join(leaked) or 'no text and no key'}; {', '.join(others) or 'no other logger'}"
     )
 
 
