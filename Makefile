@@ -51,7 +51,8 @@ check: lint unit .venv/test/ready ## The faster checks, which deploy nothing: un
 # A file's tests share what they deploy, and go through its life in order. The unit tests are among
 # them: tests/test_interpreters.py.
 .PHONY: test
-test: lint checkov .venv/test/ready .venv/runtime/ready ## Set up and run every check
+test: ## Set up and run every check
+	@$(MAKE) --no-print-directory -j2 checkov lint .venv/runtime/ready
 	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
