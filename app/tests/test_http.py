@@ -72,7 +72,7 @@ class Requests(unittest.TestCase):
             (b"", "The request has no body."),
             (b'{"parameter": "\xe9"}', "The body is not UTF-8 at byte 16."),
             (parameter("a").encode("utf-16"), "The body is not UTF-8 at byte 1."),
-            (compressed, "The body is compressed. Send it without Content-Encoding."),
+            (compressed, "The body is compressed. Send a JSON body in UTF-8"),
             ("parameter=hello+world", "The body is form data, not JSON."),
             (b"parameter=hello&a=b", "The body is form data, not JSON."),
             (b"--boundary\r\nContent-Disposition: form-data", "The body is form data, not JSON."),

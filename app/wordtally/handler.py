@@ -82,7 +82,9 @@ def handle(
     except Exception as error:  # noqa: BLE001 - the boundary
         answer = http.failure(error, context.aws_request_id, has_key)
         summary.update(_explained(error))
-    summary |= {"status": answer["statusCode"], **work.figures()}
+    summary["status"] = answer["statusCode"]
+    if "words" in summary:  # what was rejected before has no figures
+        summary.update(work.figures())
     logger.info("request", extra={**summary, "milliseconds": _milliseconds_since(started)})
     return answer
 

@@ -129,7 +129,7 @@ def _body_of(event: dict[str, Any], headers: Mapping[str, str]) -> str:
             raise InvalidJson("The body is not the base64 that it is declared to be.") from None
         encoding = headers.get("content-encoding", "identity")
         if octets.startswith(_GZIP_MAGIC) or (octets and encoding.lower() != "identity"):
-            raise InvalidJson("The body is compressed. Send it without Content-Encoding.")
+            raise InvalidJson("The body is compressed.")
         try:
             body = octets.decode()
         except UnicodeDecodeError as error:
