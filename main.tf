@@ -41,6 +41,7 @@ module "function" {
     PRESIGNED_URL_EXPIRY_SECONDS = tostring(var.presigned_url_expiry)
     SCAN_UP_TO_WORDS             = tostring(var.scan_up_to_words)
     IDEMPOTENCY_HOURS            = tostring(var.idempotency_hours)
+    AWS_CLIENT                   = var.aws_client
   }
 
   permissions = {

@@ -241,3 +241,15 @@ variable "max_writes_per_second" {
     error_message = "max_writes_per_second must be a whole number, at least 1. 40000, AWS's own quota for a table, is as good as none."
   }
 }
+
+variable "aws_client" {
+  description = "How the function calls DynamoDB and S3: thin, this product's own client, or botocore, the SDK that Lambda ships. botocore takes several times the CPU; it is for a network or a partition that the thin client does not know yet."
+  type        = string
+  default     = "thin"
+  nullable    = false
+
+  validation {
+    condition     = contains(["thin", "botocore"], var.aws_client)
+    error_message = "aws_client must be thin or botocore."
+  }
+}

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import CREDENTIALS, QUICK
 from hypothesis import settings
-from wordtally import aws as product_aws
+from wordtally.aws.connections import Timeouts
+from wordtally.aws.thin import ThinClient
 
 from local import aws
 from local.http_server import HttpServer
@@ -38,7 +40,6 @@ def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     # A session keeps the credentials of its first client for all later ones.
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
-    product_aws._session.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +110,21 @@ def serve() -> Iterator[Callable[[Any], str]]:
     yield start
     for running in servers:
         running.stop()
+
+
+@pytest.fixture
+def thin() -> Iterator[Callable[..., ThinClient]]:
+    """Makes thin clients for a URL, and closes them."""
+    clients = []
+
+    def make(url: str, timeouts: Timeouts = QUICK, **options: Any) -> ThinClient:
+        variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, **options.pop("variables", {})}
+        clients.append(ThinClient("eu-west-3", variables, timeouts=timeouts, **options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
 
 
 SLOWEST_FIRST = ["verify", "deployment", "interpreters", "security", "bootstrap", "terraform"]

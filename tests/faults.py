@@ -1,130 +1,129 @@
-"""Faults between the function and the emulated AWS, put there by botocore's own events."""
+"""What can happen to a call on its way to AWS and back, and to the function in the middle of one."""
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from botocore.compat import HTTPHeaders
-from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
-from botocore.httpsession import URLLib3Session
-from botocore.retries.standard import ExponentialBackoff
-
-Effect = Callable[[AWSPreparedRequest], AWSResponse]
-"""What becomes of an attempt to call, instead of its answer; it may raise."""
+from fake_aws import Effect, Exchange, FakeAws
+from wordtally.aws.client import Answer, Client, Parameters, ignore
+from wordtally.aws.errors import AwsError
 
 
 class Killed(BaseException):
     """Lambda ended the function at this point."""
 
 
-class _Body:
-    """An answer's, as far as botocore reads urllib3's."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        yield self._content
+def throttled(exchange: Exchange) -> None:
+    exchange.refuse(400 if exchange.is_dynamodb else 503, "ThrottlingException", "SlowDown")
 
 
-def answered(status: int, dynamodb_code: str, s3_code: str) -> Effect:
-    def effect(request: AWSPreparedRequest) -> AWSResponse:
-        if "X-Amz-Target" in request.headers:
-            kind, body = "application/x-amz-json-1.0", f'{{"__type": "{dynamodb_code}"}}'
-        else:
-            kind, body = "application/xml", f"<Error><Code>{s3_code}</Code></Error>"
-        headers = HTTPHeaders.from_dict({"content-type": kind})
-        return AWSResponse(request.url, status, headers, _Body(body.encode()))
-
-    return effect
+def broken(exchange: Exchange) -> None:
+    exchange.refuse(500, "InternalServerError", "InternalError")
 
 
-def failed(error: Callable[[str], BaseException], after: bool) -> Effect:
-    """Before the call took effect, or after."""
-
-    def effect(request: AWSPreparedRequest) -> AWSResponse:
-        if after:
-            with contextlib.closing(URLLib3Session()) as session:
-                session.send(request)
-        raise error(request.url)
-
-    return effect
+def silent(exchange: Exchange) -> None:
+    exchange.say_nothing()
 
 
-def unreadable(request: AWSPreparedRequest) -> AWSResponse:
-    """The call took effect, but something else than AWS's answer arrives."""
-    with contextlib.closing(URLLib3Session()) as session:
-        session.send(request)
-    headers = HTTPHeaders.from_dict({"content-type": "text/html"})
-    return AWSResponse(request.url, 200, headers, _Body(b"<html>garbage"))
+def silent_afterwards(exchange: Exchange) -> None:
+    exchange.take_effect()
+    exchange.say_nothing()
 
 
-def timed_out(url: str) -> BaseException:
-    return ReadTimeoutError(endpoint_url=url)
+def cut(exchange: Exchange) -> None:
+    exchange.cut()
 
 
-def cut(url: str) -> BaseException:
-    return ConnectionClosedError(endpoint_url=url)
+def cut_afterwards(exchange: Exchange) -> None:
+    exchange.take_effect()
+    exchange.cut()
 
 
-def killed(url: str) -> BaseException:
-    return Killed(url)
+def unreadable(exchange: Exchange) -> None:
+    """Something else than AWS's answer arrives."""
+    exchange.take_effect()
+    exchange.reply(200, {"content-type": "text/html"}, b"<html>garbage")
 
 
 @dataclass(frozen=True)
 class Fault:
-    effect: Effect
+    effect: Effect | None
+    """None: the function is killed instead."""
     always: bool = False
-    """Every attempt of every call of the operation, instead of the first one's first."""
+    """Every attempt of every call of the operation, instead of the first call's first."""
+    afterwards: bool = False
+    """Of a kill: whether the call took effect."""
 
-
-THROTTLED = answered(400, "ThrottlingException", "SlowDown")
-BROKEN = answered(500, "InternalServerError", "InternalError")
 
 FAULTS = {
-    "throttled once": Fault(THROTTLED),
-    "throttled always": Fault(THROTTLED, always=True),
-    "500 once": Fault(BROKEN),
-    "time-out before it took effect": Fault(failed(timed_out, after=False)),
-    "time-out after it took effect": Fault(failed(timed_out, after=True)),
-    "connection cut": Fault(failed(cut, after=False)),
-    "connection cut after it took effect": Fault(failed(cut, after=True)),
+    "throttled once": Fault(throttled),
+    "throttled always": Fault(throttled, always=True),
+    "500 once": Fault(broken),
+    "timeout before it took effect": Fault(silent),
+    "timeout after it took effect": Fault(silent_afterwards),
+    "connection cut": Fault(cut),
+    "connection cut after it took effect": Fault(cut_afterwards),
     "unreadable answer": Fault(unreadable),
-    "killed before it took effect": Fault(failed(killed, after=False)),
-    "killed after it took effect": Fault(failed(killed, after=True)),
+    "killed before it took effect": Fault(None),
+    "killed after it took effect": Fault(None, afterwards=True),
 }
 
 
 @dataclass
 class Injector:
-    """Puts a fault into one operation of a client."""
+    """Puts a fault into one operation, on the wire or, for a kill, into the client."""
 
+    operation: str
     fault: Fault
     happened: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
+    def is_due(self, operation: str) -> bool:
         with self.lock:
-            if self.happened and not self.fault.always:
-                return None
-            self.happened += 1
-        return self.fault.effect(request)
+            due = operation == self.operation and (self.fault.always or not self.happened)
+            self.happened += due
+            return due
+
+    def on_the_wire(self, operation: str) -> Effect | None:
+        return self.fault.effect if self.is_due(operation) else None
 
 
-@contextmanager
-def injected(client: Any, operation: str, fault: Fault) -> Iterator[Injector]:
-    """The SDK's pauses between attempts are left out meanwhile."""
-    service = client.meta.service_model.service_id.hyphenize()
-    injector = Injector(fault)
-    event = f"before-send.{service}.{operation}"
-    client.meta.events.register(event, injector)
+class Mortal:
+    """Implements aws.client.Client: `client`, until the injector's fault kills the function."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.injector: Injector | None = None
+
+    def call_each(
+        self,
+        operation: str,
+        parameters: Iterable[Parameters],
+        until: float,
+        retried: Callable[[AwsError], None] = ignore,
+    ) -> list[Answer]:
+        todo = list(parameters)
+        if self.injector and todo and self.injector.is_due(operation):
+            if self.injector.fault.afterwards:
+                self._client.call_each(operation, todo[:1], until, retried)
+            raise Killed
+        return self._client.call_each(operation, todo, until, retried)
+
+    def presigned_url(self, parameters: Any, expires_seconds: int) -> str:
+        return self._client.presigned_url(parameters, expires_seconds)
+
+
+@contextlib.contextmanager
+def injected(server: FakeAws, client: Mortal, operation: str, fault: Fault) -> Iterator[Injector]:
+    injector = Injector(operation, fault)
+    if fault.effect:
+        server.fault = injector.on_the_wire
+    else:
+        client.injector = injector
     try:
-        with mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0):
-            yield injector
+        yield injector
     finally:
-        client.meta.events.unregister(event, injector)
+        server.fault = lambda operation: None
+        client.injector = None

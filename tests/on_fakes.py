@@ -1,9 +1,8 @@
 """The product's own function, on the fakes of app/tests."""
 
-from fakes import ClientError, FakeDynamoDB, FakeS3, counts_over
+from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over
 from wordtally import handler, http
 from wordtally.ranking import Ranking
-from wordtally.reports import S3Reports
 
 from local.gateway import Event
 from local.instances import Context, InProcessFunction
@@ -16,9 +15,9 @@ class Product:
     def __init__(self, error: str | None = None) -> None:
         self.table = FakeDynamoDB()
         for operation in ("UpdateItem", "TransactWriteItems"):
-            self.table.faults[operation] = [ClientError(operation, error) if error else None]
+            self.table.faults[operation] = [refused(operation, error) if error else None]
         self.bucket = FakeS3()
-        reports = S3Reports(self.bucket, "reports", 600)
+        reports = reports_over(self.bucket)
         self._application = handler.Application(
             Ranking(counts_over(self.table), reports, 1000), reports, 24
         )

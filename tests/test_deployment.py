@@ -32,6 +32,7 @@ EVERYTHING = {
     "cors_allowed_origins": [checks.PAGE],
     "enable_s3_versioning": True,
     "enable_xray": True,
+    "aws_client": "botocore",
     "domain_name": "words.example.com",
 }
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from wordtally import handler, reports, words
+from wordtally import handler, words
 from wordtally.ranking import Published, Report
 from wordtally.settings import Settings
 from wordtally.work import Work
@@ -17,17 +17,26 @@ BUCKET = "presigned-reports"
 REPORT = Report((("naïve", 2),), 1)
 
 
-def settings(region: str = aws.REGION, expiry: int = 600) -> Settings:
-    return Settings(region, "words", BUCKET, expiry, 0, "markers", 24)
+@pytest.fixture(params=["thin", "botocore"])
+def client(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def application(
+    client: str, region: str = aws.REGION, expiry_seconds: int = 600
+) -> handler.Application:
+    return handler.application(
+        Settings(region, "words", BUCKET, expiry_seconds, 0, "markers", 24, client)
+    )
 
 
 @pytest.mark.parametrize("region", ["eu-west-3", "us-east-1"])
 def test_on_aws_it_is_sigv4_on_the_regional_virtual_host(
-    region: str, monkeypatch: pytest.MonkeyPatch
+    region: str, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    url = urlsplit(reports.connect(settings(region, 77)).url(Published(REPORT, "etag")))
+    url = urlsplit(application(client, region, 77).reports.url(Published(REPORT, "etag")))
     query = parse_qs(url.query)
     assert (url.scheme, url.netloc) == ("https", f"presigned-reports.s3.{region}.amazonaws.com")
     assert url.path == "/top.json"
@@ -46,24 +55,24 @@ def s3(cloud: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     aws.delete_storage(cloud, "words", BUCKET, "markers")
 
 
-def test_it_opens(s3: Any) -> None:
-    adapter = reports.connect(settings())
-    answer = requests.get(adapter.url(adapter.publish(REPORT, None)), timeout=10)
+def test_it_opens(s3: Any, client: str) -> None:
+    adapter = application(client).reports
+    answer = requests.get(adapter.url(adapter.publish(REPORT, None, Work())), timeout=10)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.content.decode() == '{"top10words": [{"word": "naïve", "times": 2}]}'
 
 
-def test_it_expires(s3: Any) -> None:
-    adapter = reports.connect(settings(expiry=1))
-    url = adapter.url(adapter.publish(REPORT, None))
+def test_it_expires(s3: Any, client: str) -> None:
+    adapter = application(client, expiry_seconds=1).reports
+    url = adapter.url(adapter.publish(REPORT, None, Work()))
     time.sleep(2.1)
     assert requests.get(url, timeout=10).status_code == 403
 
 
-def test_it_opens_nothing_else_and_for_no_longer(s3: Any) -> None:
-    adapter = reports.connect(settings())
-    url = adapter.url(adapter.publish(REPORT, None))
+def test_it_opens_nothing_else_and_for_no_longer(s3: Any, client: str) -> None:
+    adapter = application(client).reports
+    url = adapter.url(adapter.publish(REPORT, None, Work()))
     s3.put_object(Bucket=BUCKET, Key="other.json", Body=b"secret")
     for tampered in [
         url.replace("top.json", "other.json"),
@@ -76,11 +85,11 @@ def test_it_opens_nothing_else_and_for_no_longer(s3: Any) -> None:
         assert requests.get(tampered, timeout=10).status_code == 403
 
 
-def test_hostile_text_arrives_as_json_without_markup(s3: Any) -> None:
-    application = handler.application(settings())
+def test_hostile_text_arrives_as_json_without_markup(s3: Any, client: str) -> None:
+    instance = application(client)
     text = '<script>alert(1)</script> ＜img onerror=alert(2)＞ &lt; \x1b[31m צה"ל'
-    published = application.ranking.tally(words.count(text), Work())
-    answer = requests.get(application.reports.url(published), timeout=10)
+    published = instance.ranking.tally(words.count(text), Work())
+    answer = requests.get(instance.reports.url(published), timeout=10)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-disposition"] == 'inline; filename="top.json"'
     assert not set("<>&\x1b") & set(answer.text)
@@ -93,11 +102,11 @@ def set_versioning(s3: Any, status: str) -> None:
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
 
-def test_with_versioning_it_pins_what_this_request_wrote(s3: Any) -> None:
+def test_with_versioning_it_pins_what_this_request_wrote(s3: Any, client: str) -> None:
     set_versioning(s3, "Enabled")
-    adapter = reports.connect(settings())
-    first = adapter.publish(REPORT, None)
-    adapter.publish(Report((("naïve", 3),), 1), first.etag)
+    adapter = application(client).reports
+    first = adapter.publish(REPORT, None, Work())
+    adapter.publish(Report((("naïve", 3),), 1), first.etag, Work())
     assert requests.get(adapter.url(first), timeout=10).json()["top10words"][0]["times"] == 2
     assert (
         requests.get(adapter.url(adapter.read(Work())), timeout=10).json()["top10words"][0]["times"]
@@ -105,9 +114,9 @@ def test_with_versioning_it_pins_what_this_request_wrote(s3: Any) -> None:
     )
 
 
-def test_after_versioning_was_suspended_it_pins_nothing(s3: Any) -> None:
+def test_after_versioning_was_suspended_it_pins_nothing(s3: Any, client: str) -> None:
     set_versioning(s3, "Enabled")
     set_versioning(s3, "Suspended")
-    adapter = reports.connect(settings())
-    adapter.publish(REPORT, None)
+    adapter = application(client).reports
+    adapter.publish(REPORT, None, Work())
     assert "versionId" not in adapter.url(adapter.read(Work()))

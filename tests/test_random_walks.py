@@ -1,76 +1,107 @@
 """Random walks: requests, crashes, lost answers, reconciliations, deletions of the report and of
 words, and new versions in any order, against a model of what may be counted. On the fakes, which keep
-the contract of the real clients, so that thousands of steps are quick."""
+the contract of the real clients, so that thousands of steps are quick; and, shorter, with each client
+of AWS on the fakes' wire."""
 
 import itertools
 import json
+import os
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
-from faults import Killed
+import fake_aws
+from botocore.retries.standard import ExponentialBackoff
+from fake_aws import Effect, FakeAws
+from fakes import FakeClient, FakeDynamoDB, FakeS3, counts_over, reports_over, timed_out
+from faults import Killed, cut, cut_afterwards
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from wordtally import handler, once, ranking
+from wordtally.aws.client import Answer, Client, Parameters, ignore
+from wordtally.aws.errors import AwsError
 from wordtally.ranking import Ranking
-from wordtally.reports import KEY, S3Reports
+from wordtally.reports import KEY
+from wordtally.settings import Settings
 from wordtally.work import Work
 
+from local import aws
 from local.instances import Context
 
 WORDS = [f"w{number}" for number in range(13)]  # more than the report shows
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6)
 
 FAULTS = st.one_of(
-    st.none(),
-    st.tuples(st.integers(1, 9), st.sampled_from([ReadTimeoutError, Killed]), st.booleans()),
+    st.none(), st.tuples(st.integers(1, 9), st.sampled_from(["outage", "kill"]), st.booleans())
 )
 """None, or at which call of the request, what, and whether after the call took effect."""
 
+Fault = tuple[int, str, bool]
+
 
 class Plan:
-    """The fault of the request under way; shared by the clients of an instance."""
+    """The fault of the request in flight; shared by the clients of an instance."""
 
     def __init__(self) -> None:
-        self.fault: tuple[int, type[BaseException], bool] | None = None
+        self.fault: Fault | None = None
         self.calls = 0
         self.lock = threading.Lock()
 
-    def call(self, run: Callable[[], Any]) -> Any:
+    def due(self) -> Fault | None:
+        """Count a call, and return the fault if it happens to this one."""
         with self.lock:
             self.calls += 1
-            due = self.fault is not None and self.fault[0] == self.calls
-        if due and self.fault and not self.fault[2]:
-            raise self.fault[1]
-        answer = run()
-        if due and self.fault:
-            raise self.fault[1]
-        return answer
+            return self.fault if self.fault and self.fault[0] == self.calls else None
 
 
 class Faulty:
-    """A client whose calls go through a plan."""
+    """Implements aws.client.Client: each call of a batch goes through a plan."""
 
-    def __init__(self, client: Any, plan: Plan) -> None:
+    def __init__(self, client: Client, plan: Plan) -> None:
         self._client, self._plan = client, plan
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-        if name == "generate_presigned_url":  # calls nobody
-            return method
-        return lambda **arguments: self._plan.call(lambda: method(**arguments))
+    def call_each(
+        self,
+        operation: str,
+        parameters: Iterable[Parameters],
+        until: float,
+        retried: Callable[[AwsError], None] = ignore,
+    ) -> list[Answer]:
+        allowed: list[Parameters] = []
+        error: BaseException | None = None
+        for each in parameters:
+            fault = self._plan.due()
+            if fault:
+                error = Killed() if fault[1] == "kill" else timed_out(operation)
+            if not fault or fault[2]:
+                allowed.append(each)
+            if error:
+                break
+        answers = self._client.call_each(operation, allowed, until, retried) if allowed else []
+        if error:
+            raise error
+        return answers
+
+    def presigned_url(self, parameters: Any, expires_seconds: int) -> str:
+        return self._client.presigned_url(parameters, expires_seconds)
 
 
 class Instance:
-    def __init__(self, table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> None:
+    """On the fakes: both kinds of fault happen in the client."""
+
+    def __init__(self, table: FakeClient, bucket: FakeClient, scan_up_to_words: int) -> None:
         self.plan = Plan()
-        faulty: Any = Faulty(table, self.plan)
-        reports = S3Reports(Faulty(bucket, self.plan), "reports", 600)  # type: ignore[arg-type]
+
+        def faulty(client: FakeClient) -> Any:
+            return Faulty(client, self.plan)
+
+        reports = reports_over(faulty(bucket))
         self.ranking = Ranking(
-            counts_over(faulty), reports, scan_up_to_words, pause=lambda attempt: None
+            counts_over(faulty(table)), reports, scan_up_to_words, pause=lambda attempt: None
         )
         self.application = handler.Application(self.ranking, reports, 24)
 
@@ -95,10 +126,14 @@ class Walk(RuleBasedStateMachine):
     def new_instance(self) -> Instance:
         return Instance(self.table, self.bucket, self.scan_up_to_words)
 
+    def plan(self, instance: Any, fault: Fault | None) -> None:
+        """Let `fault` happen to the next request."""
+        instance.plan.fault, instance.plan.calls = fault, 0
+
     def send(self, number: int, text: list[str], key: str | None, fault: Any) -> int | None:
         """The status, or None if the function was killed, and its instance with it."""
         instance = self.instances[number]
-        instance.plan.fault, instance.plan.calls = fault, 0
+        self.plan(instance, fault)
         event: dict[str, Any] = {"body": json.dumps({"parameter": " ".join(text)})}
         if key:
             event["headers"] = {"idempotency-key": key}
@@ -151,7 +186,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def reconcile(self, number: int) -> None:
-        self.instances[number].plan.fault = None
+        self.plan(self.instances[number], None)
         self.instances[number].ranking.reconcile(Work())
         self.behind = False
         self.report_is_right()
@@ -182,7 +217,7 @@ class Walk(RuleBasedStateMachine):
             assert self.least[word] <= times <= self.most[word]
 
     def report_is_right(self) -> None:
-        report = S3Reports(self.bucket, "reports", 600).read(Work()).report  # type: ignore[arg-type]
+        report = reports_over(self.bucket).read(Work()).report
         assert report is not None
         assert report.top == ranking.top(self.table.items.items())
 
@@ -191,3 +226,64 @@ class Walk(RuleBasedStateMachine):
 
 
 TestRandomWalks = Walk.TestCase
+
+
+class WireInstance:
+    """With a client of AWS on the fakes' wire: outages happen there, kills in the client."""
+
+    def __init__(self, server: FakeAws, client: Client, scan_up_to_words: int) -> None:
+        self.plan = Plan()
+        chosen = Settings(aws.REGION, "words", "reports", 600, scan_up_to_words, "markers", 24)
+        self.application = handler.assembled(chosen, Faulty(client, self.plan))
+        self.ranking = self.application.ranking
+
+
+class WireWalk(Walk):
+    client: str
+
+    @initialize(scan_up_to_words=st.sampled_from([0, 5, 100]), versioned=st.booleans())
+    def begin(self, scan_up_to_words: int, versioned: bool) -> None:
+        self.stack = ExitStack()
+        self.server = self.stack.enter_context(fake_aws.serving())
+        self.stack.enter_context(mock.patch.dict(os.environ, self.server.environment()))
+        self.stack.enter_context(
+            mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0)
+        )
+        chosen = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24, self.client)
+        self.clients = itertools.cycle([handler.client(chosen) for _ in range(2)])
+        super().begin(scan_up_to_words, versioned)
+        self.server.table, self.server.bucket = self.table, self.bucket
+
+    def new_instance(self) -> Any:
+        return WireInstance(self.server, next(self.clients), self.scan_up_to_words)
+
+    def plan(self, instance: Any, fault: Fault | None) -> None:
+        outage = fault if fault and fault[1] == "outage" else None
+        super().plan(instance, None if outage else fault)
+        calls = itertools.count(1)
+
+        def effect(operation: str) -> Effect | None:
+            """The network fails at one call, and does not come back during the request."""
+            if not outage or (call := next(calls)) < outage[0]:
+                return None
+            return cut_afterwards if call == outage[0] and outage[2] else cut
+
+        self.server.fault = effect
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.stack.close()
+
+
+class ThinWalk(WireWalk):
+    client = "thin"
+
+
+class BotocoreWalk(WireWalk):
+    client = "botocore"
+
+
+TestThinWalks = ThinWalk.TestCase
+TestThinWalks.settings = settings(max_examples=8)
+TestBotocoreWalks = BotocoreWalk.TestCase
+TestBotocoreWalks.settings = settings(max_examples=4)

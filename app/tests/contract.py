@@ -121,7 +121,7 @@ class LedgerContract:
 
 
 class ReportsContract:
-    """A TestCase beside it provides `self.reports`, over an empty bucket, and `self.client`."""
+    """A TestCase beside it provides `self.reports`, over an empty bucket, and `self.bucket`, which can put an object."""
 
     reports: S3Reports
 
@@ -130,26 +130,26 @@ class ReportsContract:
 
     def test_what_is_published_is_read(self) -> None:
         report = Report((("don't", 3), ("हिन्दी", 3), ("好", 1)), 7)
-        published = self.reports.publish(report, None)
+        published = self.reports.publish(report, None, Work())
         self.assertEqual(self.reports.read(Work()), published)
         self.assertEqual(published.report, report)
 
     def test_the_first_publish_conflicts_with_another_first(self) -> None:
-        self.reports.publish(ONE, None)
+        self.reports.publish(ONE, None, Work())
         with self.assertRaises(Conflict):
-            self.reports.publish(TWO, None)
+            self.reports.publish(TWO, None, Work())
         self.assertEqual(self.reports.read(Work()).report, ONE)
 
     def test_a_publish_against_the_read_etag_replaces(self) -> None:
-        self.reports.publish(ONE, None)
-        self.reports.publish(TWO, self.reports.read(Work()).etag)
+        self.reports.publish(ONE, None, Work())
+        self.reports.publish(TWO, self.reports.read(Work()).etag, Work())
         self.assertEqual(self.reports.read(Work()).report, TWO)
 
     def test_a_publish_against_an_older_etag_conflicts(self) -> None:
-        old = self.reports.publish(ONE, None).etag
-        self.reports.publish(TWO, old)
+        old = self.reports.publish(ONE, None, Work()).etag
+        self.reports.publish(TWO, old, Work())
         with self.assertRaises(Conflict):
-            self.reports.publish(ONE, old)
+            self.reports.publish(ONE, old, Work())
         self.assertEqual(self.reports.read(Work()).report, TWO)
 
     def test_what_this_product_did_not_write_is_no_report_but_can_be_replaced(self) -> None:
@@ -165,7 +165,7 @@ class ReportsContract:
             (good.replace(b'"a"', rb'"\ud800"'), {"words-in-table": "1"}),
             (good.replace(b"1}", b'1, "more": 2}'), {"words-in-table": "1"}),
         ]:
-            self.client.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
+            self.bucket.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
             published = self.reports.read(Work())
             self.assertIsNone(published.report)
-            self.assertEqual(self.reports.publish(ONE, published.etag).report, ONE)
+            self.assertEqual(self.reports.publish(ONE, published.etag, Work()).report, ONE)

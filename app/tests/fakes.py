@@ -1,66 +1,81 @@
-"""In-memory stand-ins for the two clients, exact as far as contract.py checks them on moto.
+"""In-memory stand-ins for the client of AWS, exact as far as contract.py checks them on moto.
 
 Each can be broken on purpose: `client.faults[operation]` is a list of errors (None: no error) that
 its next calls raise, one each, instead of taking effect.
 """
 
-import io
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from wordtally.aws.client import Answer, Parameters
+from wordtally.aws.errors import AwsError, AwsUnavailable, Fault, failure
+from wordtally.calls import Calls
 from wordtally.counts import DynamoDBCounts
 from wordtally.ledger import DynamoDBLedger
+from wordtally.reports import S3Reports
 
 
-class ClientError(Exception):
-    """Shaped like botocore's."""
-
-    def __init__(
-        self, operation: str, code: str, status: int = 400, reasons: list[Any] | None = None
-    ) -> None:
-        super().__init__(f"An error occurred ({code}) when calling the {operation} operation")
-        self.operation_name = operation
-        self.response: dict[str, Any] = {
-            "Error": {"Code": code},
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        } | ({} if reasons is None else {"CancellationReasons": reasons})
+def refused(operation: str, code: str, status: int = 400, reasons: Any = None) -> AwsError:
+    """The error that a client raises for AWS's error code."""
+    return failure(operation, code, status, reasons)
 
 
-class HTTPClientError(Exception):
-    """Named like botocore's base of all connection errors and time-outs."""
+def timed_out(operation: str) -> AwsError:
+    return Fault(operation, "read timeout", without_effect=False)
 
 
-class ReadTimeoutError(HTTPClientError):
-    pass
-
-
-class EndpointConnectionError(Exception):
-    """Named like botocore's, which does not derive from HTTPClientError."""
+def cancelled(*codes: str) -> AwsError:
+    """A cancelled transaction; a code per action."""
+    reasons = [{"Code": code} for code in codes]
+    return refused("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
 
 
 class FakeClient:
+    """Implements aws.client.Client, without retries and one call after the other."""
+
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.faults: dict[str, list[Exception | None]] = defaultdict(list)
-        self.lock = threading.Lock()
+        self.faults: dict[str, list[BaseException | None]] = defaultdict(list)
+        self.lock = threading.RLock()
+        self.operations: dict[str, Callable[..., Answer]] = {}
         self.notice: Callable[[str], None] = lambda operation: None
 
-    def called(self, operation: str) -> None:
-        """Note the call; raise the fault that is due."""
-        self.calls.append(operation)
-        self.notice(operation)
-        if self.faults[operation]:
-            fault = self.faults[operation].pop(0)
-            if fault:
-                raise fault
+    def call_each(
+        self,
+        operation: str,
+        parameters: Iterable[Parameters],
+        until: float,
+        retried: Callable[[AwsError], None] = lambda _: None,
+    ) -> list[Answer]:
+        answers: list[Answer] = []
+        try:
+            for each in parameters:
+                if time.monotonic() >= until:
+                    raise AwsUnavailable(operation, "out of time")
+                answers.append(self.call(operation, each))
+        except AwsError as error:
+            error.completed = len(answers)
+            raise
+        return answers
 
+    def call(self, operation: str, parameters: Parameters) -> Answer:
+        """Take note of the call; raise the fault that is due."""
+        with self.lock:
+            self.calls.append(operation)
+            self.notice(operation)
+            if self.faults[operation]:
+                fault = self.faults[operation].pop(0)
+                if fault:
+                    raise fault
+            return self.operations[operation](**parameters)
 
-def cancelled(*codes: str) -> ClientError:
-    """A cancelled transaction; a code per action."""
-    reasons = [{"Code": code} for code in codes]
-    return ClientError("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
+    def presigned_url(self, parameters: Parameters, expires_seconds: int) -> str:
+        version = f"&versionId={parameters['VersionId']}" if "VersionId" in parameters else ""
+        where = f"{parameters['Bucket']}.s3/{parameters['Key']}"
+        return f"https://{where}?expires={expires_seconds}{version}"
 
 
 class FakeDynamoDB(FakeClient):
@@ -74,6 +89,12 @@ class FakeDynamoDB(FakeClient):
 
     def __init__(self) -> None:
         super().__init__()
+        self.operations = {
+            "UpdateItem": self.update_item,
+            "TransactWriteItems": self.transact_write_items,
+            "BatchGetItem": self.batch_get_item,
+            "Scan": self.scan,
+        }
         self.items: dict[str, int] = {}
         self.malformed: dict[str, dict[str, str] | None] = {}
         self.markers: dict[tuple[str, int], dict[str, Any]] = {}
@@ -87,17 +108,15 @@ class FakeDynamoDB(FakeClient):
         ExpressionAttributeValues: dict[str, Any],
         ReturnValues: str,
     ) -> dict[str, Any]:
-        with self.lock:
-            self.called("UpdateItem")
-            word = Key["word"]["S"]
-            if not 1 <= len(word.encode()) <= 2048:
-                raise ClientError("UpdateItem", "ValidationException")
-            added = int(ExpressionAttributeValues[":n"]["N"])
-            if number := (self.malformed.get(word) or {}).get("N"):
-                self.malformed[word] = {"N": str(float(number) + added)}
-                return {"Attributes": {"times": self.malformed[word]}}
-            self.items[word] = self.items.get(word, 0) + added
-            return {"Attributes": {"times": {"N": str(self.items[word])}}}
+        word = Key["word"]["S"]
+        if not 1 <= len(word.encode()) <= 2048:
+            raise refused("UpdateItem", "ValidationException")
+        added = int(ExpressionAttributeValues[":n"]["N"])
+        if number := (self.malformed.get(word) or {}).get("N"):
+            self.malformed[word] = {"N": str(float(number) + added)}
+            return {"Attributes": {"times": self.malformed[word]}}
+        self.items[word] = self.items.get(word, 0) + added
+        return {"Attributes": {"times": {"N": str(self.items[word])}}}
 
     def item(self, word: str) -> dict[str, Any]:
         if word in self.malformed:
@@ -106,40 +125,36 @@ class FakeDynamoDB(FakeClient):
         return {"word": {"S": word}, "times": {"N": str(self.items[word])}}
 
     def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
-        with self.lock:
-            self.called("TransactWriteItems")
-            if len(TransactItems) > 100:
-                raise ClientError("TransactWriteItems", "ValidationException")
-            put, *updates = (action for entry in TransactItems for action in entry.values())
-            marker = put["Item"]
-            where = marker["key"]["S"], int(marker["chunk"]["N"])
-            now = int(put["ExpressionAttributeValues"][":now"]["N"])
-            there = self.markers.get(where)
-            if there and int(there["valid_until"]["N"]) >= now:
-                error = cancelled("ConditionalCheckFailed", *["None"] * len(updates))
-                error.response["CancellationReasons"][0]["Item"] = there
-                raise error
-            self.markers[where] = marker
-            for update in updates:
-                word = update["Key"]["word"]["S"]
-                added = int(update["ExpressionAttributeValues"][":n"]["N"])
-                self.items[word] = self.items.get(word, 0) + added
-            return {}
+        if len(TransactItems) > 100:
+            raise refused("TransactWriteItems", "ValidationException")
+        put, *updates = (action for entry in TransactItems for action in entry.values())
+        marker = put["Item"]
+        where = marker["key"]["S"], int(marker["chunk"]["N"])
+        now = int(put["ExpressionAttributeValues"][":now"]["N"])
+        there = self.markers.get(where)
+        if there and int(there["valid_until"]["N"]) >= now:
+            error = cancelled("ConditionalCheckFailed", *["None"] * len(updates))
+            error.reasons[0]["Item"] = there
+            raise error
+        self.markers[where] = marker
+        for update in updates:
+            word = update["Key"]["word"]["S"]
+            added = int(update["ExpressionAttributeValues"][":n"]["N"])
+            self.items[word] = self.items.get(word, 0) + added
+        return {}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
-        with self.lock:
-            self.called("BatchGetItem")
-            ((table, request),) = RequestItems.items()
-            words = [key["word"]["S"] for key in request["Keys"]]
-            if len(words) > 100:
-                raise ClientError("BatchGetItem", "ValidationException")
-            now, later = words[: self.batch_size], words[self.batch_size :]
-            found = [self.item(word) for word in now if word in self.items | self.malformed]
-            unprocessed = {"Keys": [{"word": {"S": word}} for word in later]}
-            return {
-                "Responses": {table: found},
-                "UnprocessedKeys": {table: unprocessed} if later else {},
-            }
+        ((table, request),) = RequestItems.items()
+        words = [key["word"]["S"] for key in request["Keys"]]
+        if len(words) > 100:
+            raise refused("BatchGetItem", "ValidationException")
+        now, later = words[: self.batch_size], words[self.batch_size :]
+        found = [self.item(word) for word in now if word in self.items | self.malformed]
+        unprocessed = {"Keys": [{"word": {"S": word}} for word in later]}
+        return {
+            "Responses": {table: found},
+            "UnprocessedKeys": {table: unprocessed} if later else {},
+        }
 
     def scan(
         self,
@@ -153,23 +168,16 @@ class FakeDynamoDB(FakeClient):
         ExclusiveStartKey: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         start = ExclusiveStartKey["word"]["S"] if ExclusiveStartKey else ""
-        with self.lock:
-            self.called("Scan")
-            rest = [
-                word
-                for word in sorted(self.items | self.malformed)
-                if word > start and len(word) % TotalSegments == Segment
-            ]
-            page = rest[: min(Limit, self.page_size)]
-            answer: dict[str, Any] = {"Items": [self.item(word) for word in page]}
-            if len(rest) > len(page):
-                answer["LastEvaluatedKey"] = {"word": {"S": page[-1]}}
-            return answer
-
-
-class CutOff(io.BytesIO):
-    def read(self, size: int | None = -1) -> bytes:
-        raise ReadTimeoutError
+        rest = [
+            word
+            for word in sorted(self.items | self.malformed)
+            if word > start and len(word) % TotalSegments == Segment
+        ]
+        page = rest[: min(Limit, self.page_size)]
+        answer: dict[str, Any] = {"Items": [self.item(word) for word in page]}
+        if len(rest) > len(page):
+            answer["LastEvaluatedKey"] = {"word": {"S": page[-1]}}
+        return answer
 
 
 class FakeS3(FakeClient):
@@ -177,22 +185,15 @@ class FakeS3(FakeClient):
 
     def __init__(self, versioned: bool = False) -> None:
         super().__init__()
+        self.operations = {"GetObject": self.get_object, "PutObject": self.put_object}
         self.versioned = versioned
-        self.broken_bodies = 0
         self.writes = 0
         self.objects: dict[str, dict[str, Any]] = {}
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        with self.lock:
-            self.called("GetObject")
-            if Key not in self.objects:
-                raise ClientError("GetObject", "NoSuchKey", 404)
-            stored = self.objects[Key]
-            body = io.BytesIO(stored["Body"])
-            if self.broken_bodies:
-                self.broken_bodies -= 1
-                body = CutOff()
-            return {**stored, "Body": body}
+        if Key not in self.objects:
+            raise refused("GetObject", "NoSuchKey", 404)
+        return dict(self.objects[Key])
 
     def put_object(
         self,
@@ -204,28 +205,25 @@ class FakeS3(FakeClient):
         IfNoneMatch: str | None = None,
         **properties: Any,
     ) -> dict[str, Any]:
-        with self.lock:
-            self.called("PutObject")
-            etag = self.objects.get(Key, {}).get("ETag")
-            if IfMatch and not etag:
-                raise ClientError("PutObject", "NoSuchKey", 404)
-            if (IfMatch and IfMatch != etag) or (IfNoneMatch and etag):
-                raise ClientError("PutObject", "PreconditionFailed", 412)
-            self.writes += 1
-            answer = {"ETag": f'"{self.writes}"'}
-            if self.versioned:
-                answer["VersionId"] = f"v{self.writes}"
-            self.objects[Key] = {"Body": Body, **properties, **answer}
-            return answer
-
-    def generate_presigned_url(
-        self, operation: str, *, Params: dict[str, str], ExpiresIn: int
-    ) -> str:
-        version = f"&versionId={Params['VersionId']}" if "VersionId" in Params else ""
-        return f"https://{Params['Bucket']}.s3/{Params['Key']}?expires={ExpiresIn}{version}"
+        etag = self.objects.get(Key, {}).get("ETag")
+        if IfMatch and not etag:
+            raise refused("PutObject", "NoSuchKey", 404)
+        if (IfMatch and IfMatch != etag) or (IfNoneMatch and etag):
+            raise refused("PutObject", "PreconditionFailed", 412)
+        self.writes += 1
+        answer = {"ETag": f'"{self.writes}"'}
+        if self.versioned:
+            answer["VersionId"] = f"v{self.writes}"
+        self.objects[Key] = {"Body": Body, **properties, **answer}
+        return answer
 
 
-def counts_over(table: FakeDynamoDB) -> DynamoDBCounts:
-    """The adapter over a fake; what it would wait for is over at once."""
-    ledger = DynamoDBLedger(table, "words", "markers", pause=lambda attempt: None)
-    return DynamoDBCounts(table, "words", ledger)
+def counts_over(table: FakeClient) -> DynamoDBCounts:
+    """The adapter over a fake, without pauses."""
+    calls = Calls(table)
+    ledger = DynamoDBLedger(calls, "words", "markers", pause=lambda *_: None)
+    return DynamoDBCounts(calls, "words", ledger)
+
+
+def reports_over(bucket: FakeClient) -> S3Reports:
+    return S3Reports(Calls(bucket), "reports", url_expiry_seconds=600)

@@ -3,8 +3,7 @@
 import unittest
 
 from contract import CountsContract, LedgerContract, ReportsContract
-from fakes import FakeDynamoDB, FakeS3, counts_over
-from wordtally.reports import S3Reports
+from fakes import FakeDynamoDB, FakeS3, counts_over, reports_over
 
 
 class FakeCounts(CountsContract, unittest.TestCase):
@@ -19,5 +18,5 @@ class FakeLedger(LedgerContract, unittest.TestCase):
 
 class FakeReports(ReportsContract, unittest.TestCase):
     def setUp(self) -> None:
-        self.client = FakeS3()
-        self.reports = S3Reports(self.client, "reports", 600)
+        self.bucket = FakeS3()
+        self.reports = reports_over(self.bucket)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
+from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
 from test_http import parameter, post
 from wordtally import handler, http
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking
-from wordtally.reports import KEY, S3Reports
+from wordtally.reports import KEY
 
 
 def context(remaining_seconds: float = 300) -> types.SimpleNamespace:
@@ -29,7 +29,7 @@ CONTEXT = context()
 
 
 def application(table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> handler.Application:
-    published = S3Reports(bucket, "reports", 600)
+    published = reports_over(bucket)
     ranking = Ranking(counts_over(table), published, scan_up_to_words)
     return handler.Application(ranking, published, 24)
 
@@ -96,7 +96,7 @@ class Request(unittest.TestCase):
             (self.bucket, "GetObject"),
             (self.bucket, "PutObject"),
         ]:
-            for error in [ClientError(operation, "Throttling", 400), ReadTimeoutError()]:
+            for error in [refused(operation, "Throttling", 400), timed_out(operation)]:
                 client.faults[operation] = [error]
                 with self.subTest(operation=operation, error=error):
                     status, answer = self.send("a")
@@ -106,8 +106,8 @@ class Request(unittest.TestCase):
         self,
     ) -> None:
         for fault, cause in [
-            (ClientError("UpdateItem", "ThrottlingException"), "UpdateItem: ThrottlingException"),
-            (ReadTimeoutError(), "UpdateItem: ReadTimeoutError"),
+            (refused("UpdateItem", "ThrottlingException"), "UpdateItem: ThrottlingException"),
+            (timed_out("UpdateItem"), "UpdateItem: read timeout"),
         ]:
             self.table.faults["UpdateItem"] = [fault]
             status, answer = self.send("a b")
@@ -117,7 +117,7 @@ class Request(unittest.TestCase):
             self.assertEqual((self.logged[0]["words"], self.logged[0]["status"]), (2, 503))
 
     def test_with_a_key_the_answer_says_that_a_retry_is_safe(self) -> None:
-        self.table.faults["TransactWriteItems"] = [ReadTimeoutError()]
+        self.table.faults["TransactWriteItems"] = [timed_out("TransactWriteItems")]
         status, answer = self.send("a", headers={"idempotency-key": "1"})
         self.assertEqual(status, 503)
         self.assertIn("nothing is counted twice", answer["error"])
@@ -144,7 +144,7 @@ class Request(unittest.TestCase):
         self.assertNotIn("secret", str(self.logged))
 
     def test_a_missing_permission_is_500_and_the_log_says_which(self) -> None:
-        self.table.faults["UpdateItem"] = [ClientError("UpdateItem", "AccessDeniedException")]
+        self.table.faults["UpdateItem"] = [refused("UpdateItem", "AccessDeniedException")]
         status, answer = self.send("a")
         self.assertEqual((status, answer["code"]), (500, "internal_error"))
         self.assertEqual(answer["request_id"], "request-1")
@@ -160,9 +160,9 @@ class Request(unittest.TestCase):
         self.assertGreaterEqual(line["milliseconds"], 0)
 
     def test_answers_503_before_lambda_ends_it_and_says_how_far_it_got(self) -> None:
-        late = handler.aws.SLOWEST_CALL_SECONDS + 1 + 0.1  # a tenth of a second for upserts
+        late = 1 + 0.1  # a tenth of a second for upserts
         with (
-            mock.patch.object(self.table, "update_item", side_effect=self.slowly),
+            mock.patch.dict(self.table.operations, {"UpdateItem": self.slowly}),
             self.assertLogs() as logs,
         ):
             answer = handler.handle(
@@ -173,7 +173,7 @@ class Request(unittest.TestCase):
         self.assertEqual(answer["statusCode"], 503)
         self.assertEqual(answer["headers"]["retry-after"], "1")
         line = vars(logs.records[0])
-        self.assertEqual((line["cause"], line["distinct"]), ("out of time", 1000))
+        self.assertEqual((line["cause"], line["distinct"]), ("UpdateItem: out of time", 1000))
         self.assertEqual(line["upserts"], len(self.table.items))
         self.assertTrue(0 < line["upserts"] < 1000)
 
@@ -181,11 +181,17 @@ class Request(unittest.TestCase):
         time.sleep(0.01)
         return FakeDynamoDB.update_item(self.table, **arguments)
 
-    def test_the_api_gives_up_before_lambda_does(self) -> None:
-        for remaining, within in [(300, 29), (30, 29), (10, 9)]:
-            ends = handler._deadline(context(remaining), handler.ANSWER_WITHIN_SECONDS)
-            left = ends + handler.aws.SLOWEST_CALL_SECONDS - time.monotonic()
-            self.assertAlmostEqual(left, within, delta=0.5)
+    def seconds_left(self, remaining: float, event: dict[str, Any]) -> float:
+        return handler._request_deadline(event, context(remaining)) - time.monotonic()
+
+    def test_the_api_stops_waiting_before_lambda_does(self) -> None:
+        for remaining, within in [(300, 28), (30, 28), (10, 9)]:
+            self.assertAlmostEqual(self.seconds_left(remaining, {}), within, delta=0.5)
+
+    def test_the_time_that_a_cold_start_took_counts(self) -> None:
+        for waited, within in [(4, 24), (-5, 28), (0, 28), (3600, 18)]:
+            event = {"requestContext": {"timeEpoch": int((time.time() - waited) * 1000)}}
+            self.assertAlmostEqual(self.seconds_left(300, event), within, delta=0.5, msg=waited)
 
     def test_under_a_key_a_text_is_counted_once(self) -> None:
         keyed = {"headers": {"idempotency-key": "1"}}
@@ -217,7 +223,7 @@ class Request(unittest.TestCase):
     def test_neither_text_nor_headers_are_ever_logged(self) -> None:
         headers = {"x-api-key": "hush-key", "idempotency-key": "hush-hush"}
         secrets = {"headers": headers, "rawQueryString": "q=hush-query"}
-        for fault in [None, ClientError("UpdateItem", "Nope"), ValueError("hush-word")]:
+        for fault in [None, refused("UpdateItem", "Nope"), ValueError("hush-word")]:
             for body in [parameter("hush-word"), "{hush-body", '{"parameter": ["hush-list"]}']:
                 self.table.faults["UpdateItem"] = [fault]
                 self.send("", body=body, **secrets)
@@ -250,7 +256,7 @@ class Reconcile(unittest.TestCase):
         self.assertEqual(self.bucket.writes, writes)
 
     def test_a_failure_is_raised_so_that_lambda_sees_it(self) -> None:
-        self.table.faults["Scan"] = [ClientError("Scan", "ThrottlingException")]
+        self.table.faults["Scan"] = [refused("Scan", "ThrottlingException")]
         with self.assertRaises(Unavailable):
             handler.lambda_handler({"task": "reconcile"}, CONTEXT)
 

@@ -155,7 +155,7 @@ class Ports(Executor):
             published = self.do("read")
         return published
 
-    def publish(self, report: Report, etag: str | None) -> Published:
+    def publish(self, report: Report, etag: str | None, work: Work) -> Published:
         published: Published = self.do("publish", report, etag)
         return published
 
@@ -483,7 +483,7 @@ class BrokenProtocols(unittest.TestCase):
                 etag = ports.read(Work()).etag
                 fresh = Report(ranking.top(ranking.merge(page.items(), totals)), 0)
                 try:
-                    ports.publish(fresh, etag)
+                    ports.publish(fresh, etag, Work())
                     return
                 except Conflict:
                     continue
@@ -498,7 +498,7 @@ class BrokenProtocols(unittest.TestCase):
             fresh = Report(ranking.top(ranking.merge(page.items(), totals)), 0)
             while True:
                 try:
-                    ports.publish(fresh, etag)
+                    ports.publish(fresh, etag, Work())
                     return
                 except Conflict:
                     etag = ports.read(Work()).etag

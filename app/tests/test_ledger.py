@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, ReadTimeoutError, cancelled, counts_over
-from wordtally import aws, once
+from fakes import FakeDynamoDB, cancelled, counts_over, refused, timed_out
+from wordtally import once
+from wordtally.aws.errors import AwsError
+from wordtally.calls import Calls
 from wordtally.errors import Unavailable
+from wordtally.ledger import DynamoDBLedger
 from wordtally.work import Work
 
 MARKER = once.marker("key", "text", 0, 3600)
@@ -50,7 +53,7 @@ class Transactions(unittest.TestCase):
         (item,) = self.table.markers.values()
         old = {name: value for name, value in item.items() if name != "valid_until"}
         error = cancelled("ConditionalCheckFailed", "None")
-        error.response["CancellationReasons"][0]["Item"] = {**old, "expires_at": {"N": "77"}}
+        error.reasons[0]["Item"] = {**old, "expires_at": {"N": "77"}}
         self.table.faults["TransactWriteItems"] = [error]
         found = self.counts._ledger.write(MARKER, {"a": 1}, self.work)
         self.assertEqual(found, replace(MARKER, valid_until=77))
@@ -69,7 +72,7 @@ class Transactions(unittest.TestCase):
     def test_a_cancellation_without_reasons_is_no_commit(self) -> None:
         cases: list[Any] = [[], None, "garbage", [{}], [{"Code": "None"}], [{"Code": None}]]
         for reasons in cases:
-            error = ClientError(
+            error = refused(
                 "TransactWriteItems",
                 "TransactionCanceledException",
                 reasons=reasons,
@@ -85,31 +88,27 @@ class Transactions(unittest.TestCase):
         with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: unreadable answer$"):
             self.add({"a": 1})
 
-    def test_throttled_ones_are_retried_as_often_as_the_sdk_retries_a_call(self) -> None:
-        throttled = cancelled("None", "ThrottlingError")
-        self.table.faults["TransactWriteItems"] = [throttled] * 10
-        with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: ThrottlingError$"):
-            self.add({"a": 1})
-        self.assertEqual(self.table.calls, ["TransactWriteItems"] * aws.MAX_ATTEMPTS)
-
     def test_for_as_long_as_there_is_time(self) -> None:
-        self.table.faults["TransactWriteItems"] = [cancelled("None", "TransactionConflict")] * 99
-        self.work.until = time.monotonic() - 1
-        with self.assertRaisesRegex(Unavailable, "out of time"):
-            self.add({"a": 1})
+        for code in ("TransactionConflict", "ThrottlingError"):
+            self.table.faults["TransactWriteItems"] = [cancelled("None", code)] * 10**6
+            self.work.until = time.monotonic() + 0.05
+            with self.assertRaisesRegex(Unavailable, "out of time"):
+                self.add({"a": 1})
+        self.assertGreater(self.work.write_conflicts, 0)
+        self.assertGreater(self.work.throttled, 0)
 
     def test_any_other_reason_is_an_error_of_ours(self) -> None:
         self.table.faults["TransactWriteItems"] = [cancelled("None", "ValidationError")]
-        with self.assertRaisesRegex(aws.AwsError, "^TransactWriteItems: ValidationError$"):
+        with self.assertRaisesRegex(AwsError, "^TransactWriteItems: ValidationError$"):
             self.add({"a": 1})
 
     def test_throttling_and_outages_are_unavailable(self) -> None:
         for operation in ["TransactWriteItems", "BatchGetItem"]:
             for error in [
-                ClientError(operation, "ThrottlingException"),
-                ClientError(operation, "TransactionInProgressException"),
-                ClientError(operation, "InternalServerError", 500),
-                ReadTimeoutError(),
+                refused(operation, "ThrottlingException"),
+                refused(operation, "TransactionInProgressException"),
+                refused(operation, "InternalServerError", 500),
+                timed_out(operation),
             ]:
                 self.table.faults[operation] = [error]
                 with self.subTest(error=error), self.assertRaises(Unavailable):
@@ -121,14 +120,25 @@ class Transactions(unittest.TestCase):
         self.assertEqual(self.add(words), words)
         self.assertEqual((self.work.throttled, self.work.write_conflicts), (3, 0))
 
-    def test_batches_that_return_nothing_end_it_after_as_many_as_the_sdk_retries_a_call(
-        self,
-    ) -> None:
+    def test_batches_that_return_nothing_are_requested_again_until_the_deadline(self) -> None:
         self.table.batch_size = 0
-        with self.assertRaisesRegex(Unavailable, "^BatchGetItem: UnprocessedKeys$"):
+        self.work.until = time.monotonic() + 0.05
+        with self.assertRaisesRegex(Unavailable, "^out of time$"):
             self.add({"a": 1, "b": 1})
-        self.assertEqual(self.table.calls.count("BatchGetItem"), aws.MAX_ATTEMPTS)
-        self.assertEqual(self.work.throttled, aws.MAX_ATTEMPTS)
+        self.assertEqual(self.work.throttled, self.table.calls.count("BatchGetItem"))
+
+    def test_pauses_after_throttling_grow_to_a_second_and_after_conflicts_to_160_ms(self) -> None:
+        waits: list[float] = []
+        ledger = DynamoDBLedger(Calls(self.table), "words", "markers")
+        for code, most in [("ThrottlingError", 1.0), ("TransactionConflict", 0.16)]:
+            self.table.faults["TransactWriteItems"] = [cancelled("None", code)] * 9
+            with (
+                mock.patch("wordtally.work.time.sleep", waits.append),
+                mock.patch("wordtally.work.random.uniform", lambda low, high: high),
+            ):
+                ledger.write(replace(MARKER, key=code), {"a": 1}, self.work)
+            self.assertEqual((waits[0], waits[1], max(waits)), (0.04, 0.08, most))
+            waits.clear()
 
     def test_words_with_malformed_totals_are_left_out(self) -> None:
         self.table.malformed = {"b": {"N": "1.5"}, "c": None}
@@ -139,13 +149,9 @@ class Transactions(unittest.TestCase):
     def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
         answers: list[Any] = [{}, {"Responses": []}, {"Responses": {"words": [{}]}}]
         for answer in answers:
-            patched = mock.patch.object(self.table, "batch_get_item", return_value=answer)
+            patched = mock.patch.dict(
+                self.table.operations, {"BatchGetItem": mock.Mock(return_value=answer)}
+            )
             with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
                 self.add({"a": 1})
             self.assertEqual(str(raised.exception), "BatchGetItem: unreadable answer")
-
-    def test_an_upsert_that_conflicts_with_a_transaction_is_retried(self) -> None:
-        conflict = ClientError("UpdateItem", "TransactionConflictException")
-        self.table.faults["UpdateItem"] = [conflict, conflict]
-        self.assertEqual(self.counts.add({"a": 1}, self.work), {"a": 1})
-        self.assertEqual(self.work.write_conflicts, 2)

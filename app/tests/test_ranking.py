@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from fakes import ClientError, FakeDynamoDB, FakeS3, ReadTimeoutError, counts_over
+from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
 from wordtally import ranking
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking, Report
-from wordtally.reports import KEY, S3Reports
+from wordtally.reports import KEY
 from wordtally.work import Work
 
 
@@ -63,7 +63,7 @@ class Requests(unittest.TestCase):
     def instance(self, scan_up_to_words: int = 0) -> Ranking:
         return Ranking(
             counts_over(self.table),
-            S3Reports(self.bucket, "reports", 600),
+            reports_over(self.bucket),
             scan_up_to_words,
             pause=lambda attempt: None,
         )
@@ -134,7 +134,7 @@ class Tally(Requests):
 
     def test_after_a_conflict_it_merges_with_what_the_other_published(self) -> None:
         self.tally({"k": 1})
-        self.bucket.faults["PutObject"] = [ClientError("PutObject", "PreconditionFailed", 412)]
+        self.bucket.faults["PutObject"] = [refused("PutObject", "PreconditionFailed", 412)]
         calls = self.calls({"k": 1}, scan_up_to_words=10)
         self.assertEqual(calls.count("Scan"), 1, "only the first attempt scans")
         self.assertEqual(calls.count("PutObject"), 2)
@@ -143,24 +143,24 @@ class Tally(Requests):
     def test_concurrent_conditional_writes_and_deletions_are_conflicts_too(self) -> None:
         self.tally({"k": 1})
         for code, status in [("ConditionalRequestConflict", 409), ("NoSuchKey", 404)]:
-            self.bucket.faults["PutObject"] = [ClientError("PutObject", code, status)]
+            self.bucket.faults["PutObject"] = [refused("PutObject", code, status)]
             self.tally({"k": 1})
             self.assertEqual(self.work.conflicts, 1)
 
     def test_it_gives_up_after_too_many_conflicts(self) -> None:
-        lost = ClientError("PutObject", "PreconditionFailed", 412)
+        lost = refused("PutObject", "PreconditionFailed", 412)
         self.bucket.faults["PutObject"] = [lost] * ranking.MAX_CONFLICTS
         with self.assertRaises(Unavailable):
             self.tally({"k": 1})
 
     def test_it_waits_longer_after_each_conflict_up_to_160_ms(self) -> None:
-        lost = ClientError("PutObject", "PreconditionFailed", 412)
+        lost = refused("PutObject", "PreconditionFailed", 412)
         self.bucket.faults["PutObject"] = [lost] * 6
         with (
             mock.patch("wordtally.work.time.sleep") as sleep,
             mock.patch("wordtally.work.random.uniform", side_effect=lambda low, high: high),
         ):
-            Ranking(counts_over(self.table), S3Reports(self.bucket, "reports", 600), 0).tally(
+            Ranking(counts_over(self.table), reports_over(self.bucket), 0).tally(
                 {"k": 1}, self.work
             )
         waits = [round(call.args[0] * 1000) for call in sleep.call_args_list]
@@ -189,8 +189,8 @@ class Tally(Requests):
                     work.until = 0
 
             table.notice = bucket.notice = called
-            bucket.faults["PutObject"] = [ClientError("PutObject", "PreconditionFailed", 412)]
-            instance = Ranking(counts_over(table), S3Reports(bucket, "reports", 600), 0)
+            bucket.faults["PutObject"] = [refused("PutObject", "PreconditionFailed", 412)]
+            instance = Ranking(counts_over(table), reports_over(bucket), 0)
             with self.assertRaisesRegex(Unavailable, "out of time"):
                 instance.tally({"k": 1}, work)
             self.assertEqual(bucket.calls, calls)
@@ -215,7 +215,7 @@ class Tally(Requests):
     def test_a_failed_read_waits_for_the_upserts_and_the_other_way_round(self) -> None:
         self.tally({"k": 1})
         for client, operation in [(self.table, "UpdateItem"), (self.bucket, "GetObject")]:
-            client.faults[operation] = [ClientError(operation, "Throttling")]
+            client.faults[operation] = [refused(operation, "Throttling")]
             with self.assertRaisesRegex(Unavailable, operation):
                 self.tally({"k": 1})
         self.assertEqual(self.table.items, {"k": 2}, "the second request's upsert took effect")
@@ -296,7 +296,7 @@ class Memory(Requests):
         ]:
             for _ in range(3):
                 self.tally({word: 1}, instance=self.one)
-            client.faults[operation] = [ReadTimeoutError()]
+            client.faults[operation] = [timed_out(operation)]
             with self.assertRaises(Unavailable):
                 self.tally({word: 1}, instance=self.one)
             self.assertIn("GetObject", self.calls({word: 1}, instance=self.one), operation)

@@ -2,10 +2,11 @@
 tested in tests/test_presigned_url.py, which needs boto3."""
 
 import unittest
-from typing import Any
 
-from fakes import ClientError, FakeS3, ReadTimeoutError
-from wordtally import aws, reports
+from fakes import FakeS3, refused, reports_over, timed_out
+from wordtally import reports
+from wordtally.aws.errors import AwsError
+from wordtally.calls import Calls
 from wordtally.errors import Unavailable
 from wordtally.ranking import Report
 from wordtally.reports import KEY, S3Reports
@@ -17,7 +18,7 @@ REPORT = Report((("naïve", 2), ("don't", 1)), words_in_table=5)
 class Published(unittest.TestCase):
     def test_the_object_is_the_report_in_json(self) -> None:
         bucket = FakeS3()
-        S3Reports(bucket, "reports", 600).publish(REPORT, None)
+        reports_over(bucket).publish(REPORT, None, Work())
         stored = bucket.objects[KEY]
         self.assertEqual(
             stored["Body"].decode(),
@@ -32,45 +33,36 @@ class Published(unittest.TestCase):
 
 
 class Read(unittest.TestCase):
-    def test_a_body_that_is_cut_off_is_asked_for_again(self) -> None:
+    def test_an_answer_without_an_etag_is_an_outage(self) -> None:
         bucket = FakeS3()
-        adapter = S3Reports(bucket, "reports", 600)
-        published = adapter.publish(REPORT, None)
-        bucket.broken_bodies = 1
-        self.assertEqual(adapter.read(Work()), published)
-        bucket.broken_bodies = 2
-        with self.assertRaises(Unavailable):
+        adapter = reports_over(bucket)
+        adapter.publish(REPORT, None, Work())
+        del bucket.objects[KEY]["ETag"]
+        with self.assertRaisesRegex(Unavailable, "^GetObject: unreadable answer$"):
             adapter.read(Work())
 
-    def test_but_not_after_the_deadline(self) -> None:
-        work = Work()
-
-        class Slow(FakeS3):
-            def get_object(self, **arguments: Any) -> dict[str, Any]:
-                work.until = 0
-                return super().get_object(**arguments)
-
-        bucket = Slow()
-        adapter = S3Reports(bucket, "reports", 600)
-        adapter.publish(REPORT, None)
-        bucket.broken_bodies = 1
+    def test_nothing_is_read_or_published_after_the_deadline(self) -> None:
+        bucket, late = FakeS3(), Work(until=0)
         with self.assertRaisesRegex(Unavailable, "out of time"):
-            adapter.read(work)
+            reports_over(bucket).read(late)
+        with self.assertRaisesRegex(Unavailable, "out of time"):
+            reports_over(bucket).publish(REPORT, None, late)
+        self.assertEqual(bucket.calls, [])
 
 
 class Url(unittest.TestCase):
     def test_is_valid_for_as_long_as_the_settings_say(self) -> None:
-        adapter = S3Reports(FakeS3(), "reports", 77)
-        self.assertIn("expires=77", adapter.url(adapter.publish(REPORT, None)))
+        adapter = S3Reports(Calls(FakeS3()), "reports", 77)
+        self.assertIn("expires=77", adapter.url(adapter.publish(REPORT, None, Work())))
 
     def test_pins_no_version_without_versioning(self) -> None:
-        adapter = S3Reports(FakeS3(), "reports", 600)
-        self.assertNotIn("versionId", adapter.url(adapter.publish(REPORT, None)))
+        adapter = reports_over(FakeS3())
+        self.assertNotIn("versionId", adapter.url(adapter.publish(REPORT, None, Work())))
 
     def test_pins_the_version_written_or_read(self) -> None:
-        adapter = S3Reports(FakeS3(versioned=True), "reports", 600)
-        first = adapter.publish(REPORT, None)
-        adapter.publish(REPORT, first.etag)
+        adapter = reports_over(FakeS3(versioned=True))
+        first = adapter.publish(REPORT, None, Work())
+        adapter.publish(REPORT, first.etag, Work())
         self.assertIn("versionId=v1", adapter.url(first))
         self.assertIn("versionId=v2", adapter.url(adapter.read(Work())))
 
@@ -78,20 +70,20 @@ class Url(unittest.TestCase):
 class Errors(unittest.TestCase):
     def test_throttling_and_outages_are_unavailable(self) -> None:
         for error in [
-            ClientError("GetObject", "SlowDown", 503),
-            ClientError("GetObject", "InternalError", 500),
-            ReadTimeoutError(),
+            refused("GetObject", "SlowDown", 503),
+            refused("GetObject", "InternalError", 500),
+            timed_out("GetObject"),
         ]:
             bucket = FakeS3()
             bucket.faults["GetObject"] = [error]
             bucket.faults["PutObject"] = [error]
-            adapter = S3Reports(bucket, "reports", 600)
+            adapter = reports_over(bucket)
             with self.subTest(error=error):
                 self.assertRaises(Unavailable, adapter.read, Work())
-                self.assertRaises(Unavailable, adapter.publish, REPORT, None)
+                self.assertRaises(Unavailable, adapter.publish, REPORT, None, Work())
 
     def test_a_missing_permission_is_not_taken_for_a_missing_report(self) -> None:
         bucket = FakeS3()
-        bucket.faults["GetObject"] = [ClientError("GetObject", "AccessDenied", 403)]
-        with self.assertRaisesRegex(aws.AwsError, "^GetObject: AccessDenied$"):
-            S3Reports(bucket, "reports", 600).read(Work())
+        bucket.faults["GetObject"] = [refused("GetObject", "AccessDenied", 403)]
+        with self.assertRaisesRegex(AwsError, "^GetObject: AccessDenied$"):
+            reports_over(bucket).read(Work())

@@ -12,6 +12,7 @@ GOOD = {
     "SCAN_UP_TO_WORDS": "1000",
     "MARKERS_TABLE": "markers",
     "IDEMPOTENCY_HOURS": "24",
+    "AWS_CLIENT": "botocore",
 }
 
 
@@ -19,14 +20,21 @@ class FromEnvironment(unittest.TestCase):
     def test_reads_every_variable(self) -> None:
         self.assertEqual(
             Settings.from_environment(GOOD),
-            Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24),
+            Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24, "botocore"),
         )
 
     def test_lists_every_missing_variable_in_one_error(self) -> None:
         with self.assertRaises(SettingsError) as raised:
             Settings.from_environment({})
-        for name in GOOD:
+        for name in GOOD.keys() - {"AWS_CLIENT"}:
             self.assertIn(f"{name} is not set", str(raised.exception))
+
+    def test_the_thin_client_is_the_default_and_there_are_two(self) -> None:
+        for value in ({}, {"AWS_CLIENT": ""}, {"AWS_CLIENT": "thin"}):
+            settings = Settings.from_environment({**GOOD, "AWS_CLIENT": "", **value})
+            self.assertEqual(settings.aws_client, "thin")
+        with self.assertRaisesRegex(SettingsError, "^AWS_CLIENT must be thin or botocore$"):
+            Settings.from_environment({**GOOD, "AWS_CLIENT": "boto3"})
 
     def test_refuses_numbers_out_of_range(self) -> None:
         for name, values in {

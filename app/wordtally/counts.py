@@ -1,23 +1,15 @@
 """The words table in DynamoDB: partition key `word` (S), total `times` (N)."""
 
-import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any
 
-from wordtally import aws, once
+from wordtally import once
+from wordtally.aws.client import Answer
+from wordtally.calls import Calls, completed
 from wordtally.ledger import DynamoDBLedger, totals_of, whole
 from wordtally.once import Marker
-from wordtally.settings import Settings
-from wordtally.work import Work, jittered_pause
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-WORKERS = 16
-"""Calls in flight at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own work; more
-do not help (`make bench`)."""
+from wordtally.work import Work
 
 SEGMENTS = 4
 """Parts of a large table that are scanned concurrently."""
@@ -29,34 +21,24 @@ PAGE_WORDS = 10_000
 class DynamoDBCounts:
     """Implements ranking.Counts. Throttling and outages raise Unavailable."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, ledger: DynamoDBLedger) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, table: str, ledger: DynamoDBLedger) -> None:
+        self._calls = calls
         self._table = table
         self._ledger = ledger
-        self._pool = ThreadPoolExecutor(WORKERS)  # starts threads on demand
+        self._pool = ThreadPoolExecutor(SEGMENTS)  # starts threads on demand
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """One atomic ADD per word, up to WORKERS concurrently.
-
-        On the first failure, pending upserts are cancelled and those in flight are awaited, so
-        nothing is being written any more when the request is answered.
-        """
-        upserts = {
-            word: self._pool.submit(self._upsert, word, times, work)
-            for word, times in words.items()
-        }
+        """One atomic ADD per word, many concurrently."""
+        upserts = (self._upsert(*entry) for entry in words.items())
         try:
-            # Not one after the other: a failure must not wait for slow ones before it.
-            wait(upserts.values(), return_when=FIRST_EXCEPTION)
-            totals = {word: upsert.result() for word, upsert in upserts.items() if upsert.done()}
-        finally:
-            for upsert in upserts.values():
-                upsert.cancel()
-            wait(upserts.values())
-            work.upserts += sum(
-                not upsert.cancelled() and not upsert.exception() for upsert in upserts.values()
-            )
-        known = {word: total for word, total in totals.items() if total is not None}
+            totals = self._calls.each("UpdateItem", upserts, work, _total)
+        except Exception as error:
+            work.upserts += completed(error)
+            raise
+        work.upserts += len(totals)
+        known = {
+            word: total for word, total in zip(words, totals, strict=True) if total is not None
+        }
         work.malformed_items += len(totals) - len(known)
         return known
 
@@ -65,30 +47,14 @@ class DynamoDBCounts:
         once.add(self._ledger, marker, words, work)
         return self._ledger.totals(words, work)
 
-    def _upsert(self, word: str, occurrences: int, work: Work) -> int | None:
-        """The new total, None if it is not a whole number."""
-        attempt = 0
-        while True:
-            work.go_on()
-            with aws.translated_errors("UpdateItem"):
-                try:
-                    answer = self._client.update_item(
-                        TableName=self._table,
-                        Key={"word": {"S": word}},
-                        UpdateExpression="ADD times :n",
-                        ExpressionAttributeValues={":n": {"N": str(occurrences)}},
-                        ReturnValues="UPDATED_NEW",
-                    )
-                    break
-                except Exception as error:
-                    # A transaction is writing this word, and this upsert had no effect.
-                    if aws.error_code(error) != "TransactionConflictException":
-                        raise
-            attempt += 1
-            work.write_conflicts += 1  # from many threads: a log line may miss one
-            jittered_pause(attempt)
-        with aws.reading("UpdateItem"):
-            return whole(answer["Attributes"]["times"]["N"])
+    def _upsert(self, word: str, occurrences: int) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": {"word": {"S": word}},
+            "UpdateExpression": "ADD times :n",
+            "ExpressionAttributeValues": {":n": {"N": str(occurrences)}},
+            "ReturnValues": "UPDATED_NEW",
+        }
 
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         """Consistent reads: an eventually consistent one could miss what `add` has just written.
@@ -96,10 +62,10 @@ class DynamoDBCounts:
         A table of more than one page is read in SEGMENTS concurrently, holding at most one page of
         each.
         """
-        whole = {"Segment": 0, "TotalSegments": 1}
+        whole_table = {"Segment": 0, "TotalSegments": 1}
         if expected is None:
             # Usually there is nothing in the table yet; if there is more, one page was read twice.
-            words, rest = self._page(whole, work)
+            words, rest = self._page(whole_table, work)
             if not rest:
                 yield words
                 return
@@ -126,45 +92,22 @@ class DynamoDBCounts:
         self, where: dict[str, Any], work: Work
     ) -> tuple[dict[str, int], dict[str, Any] | None]:
         """One page, and where the next one of its segment begins."""
-        work.go_on()
-        with aws.translated_errors("Scan"):
-            answer = self._client.scan(
-                TableName=self._table,
-                ProjectionExpression="word, times",
-                ConsistentRead=True,
-                Limit=PAGE_WORDS,
-                **where,
-            )
-        with aws.reading("Scan"):
-            words = totals_of(answer["Items"], work)
+
+        def read(answer: Answer) -> tuple[dict[str, int], dict[str, Any] | None]:
             end = answer.get("LastEvaluatedKey")
-            return words, {**where, "ExclusiveStartKey": end} if end else None
+            rest = {**where, "ExclusiveStartKey": end} if end else None
+            return totals_of(answer["Items"], work), rest
+
+        parameters = {
+            "TableName": self._table,
+            "ProjectionExpression": "word, times",
+            "ConsistentRead": True,
+            "Limit": PAGE_WORDS,
+            **where,
+        }
+        return self._calls.one("Scan", parameters, work, read)
 
 
-def connect(settings: Settings) -> DynamoDBCounts:
-    """Make the one client of this function instance."""
-    client = aws.client("dynamodb", settings.region, max_pool_connections=WORKERS)
-    client.meta.events.register("before-parse.dynamodb.Scan", _take_items)
-    client.meta.events.register("before-parse.dynamodb.TransactWriteItems", _require_json)
-    ledger = DynamoDBLedger(client, settings.words_table, settings.markers_table)
-    return DynamoDBCounts(client, settings.words_table, ledger)
-
-
-def _take_items(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
-) -> None:
-    """Skip botocore's parsing of the items: it would only rebuild the JSON that DynamoDB sent, in four
-    times the time that everything else takes (`make bench`)."""
-    if response_dict["status_code"] != 200:
-        return
-    with suppress(ValueError, LookupError, TypeError):  # unreadable: botocore says so
-        answer = json.loads(response_dict["body"])
-        customized_response_dict["Items"] = answer.pop("Items")
-        response_dict["body"] = json.dumps(answer).encode()
-
-
-def _require_json(response_dict: dict[str, Any], **_: Any) -> None:
-    """botocore takes whatever comes with status 200 for a commit: the answer has no members."""
-    if response_dict["status_code"] == 200:
-        with aws.reading("TransactWriteItems"):
-            json.loads(response_dict["body"])
+def _total(answer: Answer) -> int | None:
+    """The new total, None if it is not a whole number."""
+    return whole(answer["Attributes"]["times"]["N"])

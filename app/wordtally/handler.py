@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from wordtally import aws, counts, http, once, reports, words
+from wordtally import http, once, words
+from wordtally.aws.client import Client
+from wordtally.calls import Calls
+from wordtally.counts import DynamoDBCounts
 from wordtally.errors import WordtallyError
+from wordtally.ledger import DynamoDBLedger
 from wordtally.ranking import Published, Ranking, Reports
+from wordtally.reports import S3Reports
 from wordtally.settings import Settings
 from wordtally.work import Work
 
-ANSWER_WITHIN_SECONDS = 29
-"""The HTTP API stops waiting for the function after 30."""
+ANSWER_WITHIN_SECONDS = 28
+"""After a request's arrival. The HTTP API stops waiting for the function after 30."""
+
+SLOWEST_START_SECONDS = 10
+"""Lambda gives a cold start no longer; what a clock shows beyond it is skew."""
 
 logger = logging.getLogger("wordtally")
 
@@ -70,7 +78,7 @@ def handle(
     Neither text nor headers are ever logged.
     """
     started = time.perf_counter()
-    work = Work(_deadline(context, ANSWER_WITHIN_SECONDS))
+    work = Work(_request_deadline(event, context))
     summary: dict[str, Any] = {}
     has_key = False
     try:
@@ -101,11 +109,20 @@ def reconcile(application: Application, context: Any) -> None:
         logger.info("reconciliation", extra=figures)
 
 
+def _request_deadline(event: Mapping[str, Any], context: Any) -> float:
+    """When the last call to AWS must have ended, as a `time.monotonic()` value.
+
+    The API's time runs from the arrival of the request; a cold start may have used some of it.
+    """
+    arrived_at = (event.get("requestContext") or {}).get("timeEpoch")  # milliseconds since 1970
+    waited = time.time() - arrived_at / 1000 if isinstance(arrived_at, int) else 0.0
+    return _deadline(context, ANSWER_WITHIN_SECONDS - min(max(waited, 0), SLOWEST_START_SECONDS))
+
+
 def _deadline(context: Any, seconds: float = math.inf) -> float:
-    """When the last call to AWS must begin, as a `time.monotonic()` value, so that even the slowest
-    one leaves a second to answer before Lambda ends the function or the API stops waiting."""
-    seconds = min(seconds, context.get_remaining_time_in_millis() / 1000 - 1)
-    return time.monotonic() + seconds - aws.SLOWEST_CALL_SECONDS
+    """The same, `seconds` from now, or a second before Lambda ends the function."""
+    left: float = context.get_remaining_time_in_millis() / 1000 - 1
+    return time.monotonic() + min(seconds, left)
 
 
 def _milliseconds_since(started: float) -> float:
@@ -136,10 +153,29 @@ def _trace(error: BaseException) -> list[str]:
 
 
 def application(settings: Settings) -> Application:
-    """An instance of its own, with its own clients."""
-    published = reports.connect(settings)
-    ranking = Ranking(counts.connect(settings), published, settings.scan_up_to_words)
+    """An instance of its own, with its own client of AWS."""
+    return assembled(settings, client(settings))
+
+
+def assembled(settings: Settings, client: Client) -> Application:
+    calls = Calls(client)
+    ledger = DynamoDBLedger(calls, settings.words_table, settings.markers_table)
+    counts = DynamoDBCounts(calls, settings.words_table, ledger)
+    published = S3Reports(calls, settings.reports_bucket, settings.presigned_url_expiry_seconds)
+    ranking = Ranking(counts, published, settings.scan_up_to_words)
     return Application(ranking, published, settings.idempotency_hours)
+
+
+def client(settings: Settings) -> Client:
+    """The client that the settings choose. Credentials and endpoints are the environment's."""
+    # Imported here: each is most of what a cold start with the other one loads.
+    if settings.aws_client == "botocore":
+        from wordtally.aws.sdk import SdkClient
+
+        return SdkClient(settings.region)
+    from wordtally.aws.thin import ThinClient
+
+    return ThinClient(settings.region, os.environ)
 
 
 @cache

@@ -9,20 +9,21 @@ in mid-request.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wordtally import aws
+from wordtally.aws.client import Answer
+from wordtally.aws.errors import AwsError
+from wordtally.calls import Calls
 from wordtally.errors import Unavailable
 from wordtally.once import Marker
 from wordtally.work import Work, jittered_pause
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-
 BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
-# The SDK does not retry these, as they are reasons inside another error.
+THROTTLED_PAUSE_SECONDS = 1.0
+"""The longest pause after a throttled attempt."""
+
 _THROTTLED = frozenset(["ProvisionedThroughputExceeded", "ThrottlingError"])
 
 
@@ -31,54 +32,49 @@ class DynamoDBLedger:
 
     def __init__(
         self,
-        client: "DynamoDBClient",
+        calls: Calls,
         words_table: str,
         markers_table: str,
-        pause: Callable[[int], None] = jittered_pause,
+        pause: Callable[..., None] = jittered_pause,
     ) -> None:
-        self._client = client
+        self._calls = calls
         self._words_table = words_table
         self._markers_table = markers_table
         self._pause = pause
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Transactions that conflict on a word are retried until the deadline, throttled ones up to
-        MAX_ATTEMPTS times."""
+        """Transactions that conflict on a word, or that are throttled, are retried until the
+        deadline."""
         actions = [self._put(marker), *(self._add(*entry) for entry in words.items())]
-        attempt = throttled = 0
+        attempt = 0
         while True:
-            work.go_on()
-            reasons = self._transact(actions)
-            if reasons is None:
+            try:
+                self._calls.one("TransactWriteItems", {"TransactItems": actions}, work, _nothing)
+            except AwsError as error:
+                if error.code != "TransactionCanceledException":
+                    raise
+                reasons = error.reasons
+            else:
                 work.upserts += len(words)
                 return None
-            with aws.reading("TransactWriteItems"):
+            try:
                 codes = {str(reason["Code"]) for reason in reasons} - {"None"}
                 if reasons[0]["Code"] == "ConditionalCheckFailed":
                     return _found(marker, reasons[0]["Item"])
-            cause = f"TransactWriteItems: {', '.join(sorted(codes)) or 'no reason'}"
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise Unavailable("TransactWriteItems: unreadable answer") from error
+            code = ", ".join(sorted(codes)) or "no reason"
+            if not codes:
+                raise Unavailable(f"TransactWriteItems: {code}")
             if codes - _THROTTLED - {"TransactionConflict"}:
-                raise aws.AwsError(cause)
-            if codes & _THROTTLED:
-                throttled += 1
-                work.throttled += 1
-            if throttled == aws.MAX_ATTEMPTS or not codes:
-                raise Unavailable(cause)
+                raise AwsError("TransactWriteItems", code)
             work.write_conflicts += "TransactionConflict" in codes
             attempt += 1
-            self._pause(attempt)
-
-    def _transact(self, actions: list[Any]) -> list[Any] | None:
-        """None if the transaction took effect; else why DynamoDB cancelled it, action by action."""
-        with aws.translated_errors("TransactWriteItems"):
-            try:
-                self._client.transact_write_items(TransactItems=actions)
-            except Exception as error:
-                if aws.error_code(error) != "TransactionCanceledException":
-                    raise
-                with aws.reading("TransactWriteItems"):
-                    return list(error.response["CancellationReasons"])  # type: ignore[attr-defined]
-        return None
+            if codes & _THROTTLED:
+                work.throttled += 1
+                self._pause(attempt, THROTTLED_PAUSE_SECONDS)
+            else:
+                self._pause(attempt)
 
     def _put(self, marker: Marker) -> dict[str, Any]:
         return {
@@ -110,43 +106,38 @@ class DynamoDBLedger:
     def totals(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         """Read consistently: a transaction does not return the new totals.
 
-        Words that DynamoDB left out because it was throttled are requested again; MAX_ATTEMPTS
-        answers in a row without any word are the end of it.
+        Words that DynamoDB left out because it was throttled are requested again, until the
+        deadline.
         """
         missing = [{"word": {"S": word}} for word in words]
         found: dict[str, int] = {}
         attempt = 0
         while missing:
-            work.go_on()
             batch, rest = missing[:BATCH_KEYS], missing[BATCH_KEYS:]
             totals, left_out = self._batch(batch, work)
             found |= totals
             missing = [*left_out, *rest]
-            if not left_out:
-                continue
-            work.throttled += 1
-            attempt = attempt + 1 if len(left_out) == len(batch) else 1
-            if attempt == aws.MAX_ATTEMPTS:
-                raise Unavailable("BatchGetItem: UnprocessedKeys")
-            self._pause(attempt)
+            if left_out:
+                work.throttled += 1
+                attempt = attempt + 1 if len(left_out) == len(batch) else 1
+                self._pause(attempt, THROTTLED_PAUSE_SECONDS)
         return found
 
     def _batch(self, keys: list[Any], work: Work) -> tuple[dict[str, int], list[Any]]:
         """The totals found under `keys`, and the keys that DynamoDB did not look up."""
-        with aws.translated_errors("BatchGetItem"):
-            answer: Any = self._client.batch_get_item(
-                RequestItems={
-                    self._words_table: {
-                        "Keys": keys,
-                        "ConsistentRead": True,
-                        "ProjectionExpression": "word, times",
-                    }
-                }
-            )
-        with aws.reading("BatchGetItem"):
-            totals = totals_of(answer["Responses"].get(self._words_table, []), work)
+
+        def read(answer: Answer) -> tuple[dict[str, int], list[Any]]:
+            items = answer["Responses"].get(self._words_table, [])
             left_out = answer.get("UnprocessedKeys", {}).get(self._words_table, {})
-            return totals, list(left_out.get("Keys", []))
+            return totals_of(items, work), list(left_out.get("Keys", []))
+
+        table = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "word, times"}
+        parameters = {"RequestItems": {self._words_table: table}}
+        return self._calls.one("BatchGetItem", parameters, work, read)
+
+
+def _nothing(_: Answer) -> None:
+    """A committed transaction answers with nothing."""
 
 
 def _found(ours: Marker, item: dict[str, Any]) -> Marker:

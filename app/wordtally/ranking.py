@@ -68,7 +68,7 @@ class Reports(Protocol):
 
     def read(self, work: Work) -> Published: ...
 
-    def publish(self, report: Report, etag: str | None) -> Published:
+    def publish(self, report: Report, etag: str | None, work: Work) -> Published:
         """Replace what was read under `etag` (None: there was nothing). Raise Conflict if that is
         no longer what is there."""
 
@@ -154,7 +154,7 @@ class Ranking:
             work.go_on()
             if fresh != current:
                 try:
-                    self._last = self._reports.publish(fresh, published.etag)
+                    self._last = self._reports.publish(fresh, published.etag, work)
                 except Conflict:
                     work.conflicts += 1
                     if work.conflicts == MAX_CONFLICTS:

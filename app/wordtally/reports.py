@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wordtally import aws
+from wordtally.aws.client import Answer
+from wordtally.aws.errors import AwsError
+from wordtally.calls import Calls
 from wordtally.ranking import Conflict, Published, Report
-from wordtally.settings import Settings
 from wordtally.work import Work
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 KEY = "top.json"
 
 _WORDS_IN_TABLE = "words-in-table"  # user metadata: what the last full scan found
 
-# 412: another etag is there. 409: another conditional write is under way. NoSuchKey: the object
+# 412: another etag is there. 409: another conditional write is in flight. NoSuchKey: the object
 # that If-Match names has been deleted.
 _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 
@@ -24,88 +22,56 @@ _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 class S3Reports:
     """Implements ranking.Reports. Throttling and outages raise Unavailable."""
 
-    def __init__(self, client: "S3Client", bucket: str, url_expiry_seconds: int) -> None:
-        self._client = client
-        self._bucket = bucket
+    def __init__(self, calls: Calls, bucket: str, url_expiry_seconds: int) -> None:
+        self._calls = calls
+        self._object = {"Bucket": bucket, "Key": KEY}
         self._url_expiry_seconds = url_expiry_seconds
 
     def read(self, work: Work) -> Published:
-        with aws.translated_errors("GetObject"):
-            try:
-                answer, body = self._get(work)
-            except Exception as error:
-                if aws.error_code(error) == "NoSuchKey":
-                    return Published()
-                raise
-        with aws.reading("GetObject"):
-            return Published(
-                report=_decode(body, answer.get("Metadata", {})),
-                etag=answer["ETag"],
-                version_id=_version_id(answer),
-            )
-
-    def _get(self, work: Work) -> tuple[Mapping[str, Any], bytes]:
-        work.go_on()
-        answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
-        try:
-            return answer, answer["Body"].read()
-        except Exception:  # noqa: BLE001 - once more: the body is no part of what the SDK retries
-            work.go_on()
-            answer = self._client.get_object(Bucket=self._bucket, Key=KEY)
-            return answer, answer["Body"].read()
-
-    def publish(self, report: Report, etag: str | None) -> Published:
-        condition: dict[str, Any] = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        with aws.translated_errors("PutObject"):
-            try:
-                answer = self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=KEY,
-                    Body=encode(report),
-                    ContentType="application/json",
-                    # Browsers show it and never take it for a page: JSON they do not sniff.
-                    ContentDisposition=f'inline; filename="{KEY}"',
-                    CacheControl="no-cache",
-                    Metadata={_WORDS_IN_TABLE: str(report.words_in_table)},
-                    **condition,
-                )
-            except Exception as error:
-                if aws.error_code(error) in _CONFLICTS:
-                    raise Conflict from error
-                raise
-        with aws.reading("PutObject"):
+        def read(answer: Answer) -> Published:
+            report = _decode(answer["Body"], answer.get("Metadata", {}))
             return Published(report, answer["ETag"], _version_id(answer))
+
+        try:
+            return self._calls.one("GetObject", self._object, work, read)
+        except AwsError as error:
+            if error.code == "NoSuchKey":
+                return Published()
+            raise
+
+    def publish(self, report: Report, etag: str | None, work: Work) -> Published:
+        parameters = {
+            **self._object,
+            "Body": encode(report),
+            "ContentType": "application/json",
+            # Browsers show it and never take it for a page: JSON they do not sniff.
+            "ContentDisposition": f'inline; filename="{KEY}"',
+            "CacheControl": "no-cache",
+            "Metadata": {_WORDS_IN_TABLE: str(report.words_in_table)},
+            **({"IfMatch": etag} if etag else {"IfNoneMatch": "*"}),
+        }
+        try:
+            return self._calls.one(
+                "PutObject",
+                parameters,
+                work,
+                lambda answer: Published(report, answer["ETag"], _version_id(answer)),
+            )
+        except AwsError as error:
+            if error.code in _CONFLICTS:
+                raise Conflict from error
+            raise
 
     def url(self, published: Published) -> str:
         """A presigned URL (SigV4, regional virtual-host endpoint) of that very version."""
         version = {"VersionId": published.version_id} if published.version_id else {}
-        return self._client.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": self._bucket, "Key": KEY, **version},
-            ExpiresIn=self._url_expiry_seconds,
-        )
+        return self._calls.presigned_url({**self._object, **version}, self._url_expiry_seconds)
 
 
 def _version_id(answer: Mapping[str, Any]) -> str | None:
     version_id = answer.get("VersionId")
     # Where versioning is suspended, what is written is "null", and each write replaces the last.
     return None if version_id == "null" else version_id
-
-
-def connect(settings: Settings) -> S3Reports:
-    """Make the one client of this function instance."""
-    return S3Reports(
-        aws.client(
-            "s3",
-            settings.region,
-            # Without these botocore may sign with SigV2 or for the global host, whose redirect
-            # breaks the signature while a bucket is young.
-            signature_version="s3v4",
-            s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
-        ),
-        settings.reports_bucket,
-        settings.presigned_url_expiry_seconds,
-    )
 
 
 def encode(report: Report) -> bytes:

@@ -21,6 +21,8 @@ class Settings:
     markers_table: str
     idempotency_hours: int
     """For how long a text is counted once under its Idempotency-Key."""
+    aws_client: str = "thin"
+    """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -43,6 +45,12 @@ class Settings:
                 return least
             return int(value)
 
+        def choice(name: str, choices: tuple[str, ...]) -> str:
+            value = environment.get(name) or choices[0]
+            if value not in choices:
+                problems.append(f"{name} must be {' or '.join(choices)}")
+            return value
+
         settings = cls(
             region=text("AWS_REGION"),
             words_table=text("WORDS_TABLE"),
@@ -51,6 +59,7 @@ class Settings:
             scan_up_to_words=number("SCAN_UP_TO_WORDS", 0, 10**15),
             markers_table=text("MARKERS_TABLE"),
             idempotency_hours=number("IDEMPOTENCY_HOURS", 1, 8_760),
+            aws_client=choice("AWS_CLIENT", ("thin", "botocore")),
         )
         if problems:
             raise SettingsError("; ".join(problems))

@@ -35,9 +35,10 @@ class Work:
         return {name: value for name, value in vars(self).items() if name != "until"}
 
 
-def jittered_pause(attempt: int) -> None:
+def jittered_pause(attempt: int, most_seconds: float = 0.16) -> None:
     """Sleep with full jitter: up to 40 ms before attempt 2, about what a write takes, then 80 and 160.
 
-    Shorter pauses cause more conflicts and answer no sooner (bench/simulation.py).
+    Shorter pauses cause more conflicts and answer no sooner (bench/simulation.py). Throttling needs
+    longer ones.
     """
-    time.sleep(random.uniform(0, 0.04 * 2 ** min(attempt - 1, 2)))
+    time.sleep(random.uniform(0, min(most_seconds, 0.04 * 2 ** min(attempt - 1, 9))))

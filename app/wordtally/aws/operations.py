@@ -1,0 +1,138 @@
+"""The operations: what a call sends, and what AWS's response to it means. No I/O.
+
+Parameters and answers have botocore's names.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .errors import AwsUnavailable, failure
+from .signing import encode_path, encode_query
+
+if TYPE_CHECKING:
+    from .connections import Response
+
+_FIELDS = {
+    "UpdateItem": None,
+    "TransactWriteItems": None,
+    "Scan": "Items",
+    "BatchGetItem": "Responses",
+    "GetObject": "ETag",
+    "PutObject": "ETag",
+}
+"""The operations, each with a field that every good answer has."""
+
+_S3_METHODS = {"GetObject": "GET", "PutObject": "PUT"}
+_S3_HEADERS = {
+    "CacheControl": "cache-control",
+    "ContentDisposition": "content-disposition",
+    "ContentType": "content-type",
+    "IfMatch": "if-match",
+    "IfNoneMatch": "if-none-match",
+}
+_METADATA = "x-amz-meta-"
+
+_CODE = re.compile(r"[A-Za-z0-9.]{1,100}")
+# Not an XML parser: a cold start saves its import, and untrusted input never reaches one.
+_XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    service: str
+    bucket: str | None
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def request(operation: str, parameters: Mapping[str, Any]) -> Request:
+    """The HTTP request of a call. Raises ValueError for an unknown operation or parameter."""
+    if operation not in _FIELDS:
+        raise ValueError(f"unknown operation: {operation}")
+    if operation in _S3_METHODS:
+        return _s3_request(operation, dict(parameters))
+    if operation == "TransactWriteItems":
+        # As in the SDKs: DynamoDB applies a transaction once, however often it is retried.
+        parameters = {"ClientRequestToken": os.urandom(16).hex(), **parameters}
+    headers = {
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": f"DynamoDB_20120810.{operation}",
+    }
+    body = json.dumps(parameters).encode()
+    return Request("dynamodb", None, "POST", "/", "", headers, body)
+
+
+def _s3_request(operation: str, rest: dict[str, Any]) -> Request:
+    bucket, path, body = rest.pop("Bucket"), object_path(rest.pop("Key")), rest.pop("Body", b"")
+    query = version_query(rest.pop("VersionId", None))
+    headers = {_METADATA + name: value for name, value in rest.pop("Metadata", {}).items()}
+    for parameter, value in rest.items():
+        if parameter not in _S3_HEADERS:
+            raise ValueError(f"unknown parameter of {operation}: {parameter}")
+        headers[_S3_HEADERS[parameter]] = value
+    method = _S3_METHODS[operation]
+    return Request("s3", bucket, method, path, encode_query(query), headers, body)
+
+
+def object_path(key: str) -> str:
+    return "/" + encode_path(key)
+
+
+def version_query(version_id: str | None) -> dict[str, str]:
+    return {"versionId": version_id} if version_id is not None else {}
+
+
+def answer(operation: str, response: "Response") -> dict[str, Any]:
+    """The answer in a response. Raises an AwsError if the response is not a good answer."""
+    content: dict[str, Any] | None = {}
+    if operation in _S3_METHODS:
+        if response.status == 200:
+            content = _object(response)
+        code = _XML_CODE.search(response.body[:4096])
+        error_code = code[1].decode() if code else ""
+    else:
+        content = _json_object(response.body)
+        error_code = str(content.get("__type", "") if content else "").rpartition("#")[2]
+    if response.status == 200 and is_complete(operation, content):
+        return content or {}
+    if _CODE.fullmatch(error_code):
+        reasons = (content or {}).get("CancellationReasons")
+        raise failure(operation, error_code, response.status, reasons)
+    if response.status < 300 or (response.status < 500 and response.body):
+        raise AwsUnavailable(operation, "unreadable answer", response.status, without_effect=False)
+    raise failure(operation, str(response.status), response.status)  # as botocore does
+
+
+def is_complete(operation: str, content: Mapping[str, Any] | None) -> bool:
+    """Whether the content of an answer with status 200 has what AWS always sends."""
+    field = _FIELDS[operation]
+    return content is not None and (not field or field in content)
+
+
+def _object(response: "Response") -> dict[str, Any]:
+    headers = response.headers
+    named = {"ETag": headers.get("etag"), "VersionId": headers.get("x-amz-version-id")}
+    return {
+        "Body": response.body,
+        "Metadata": {
+            name.removeprefix(_METADATA): value
+            for name, value in headers.items()
+            if name.startswith(_METADATA)
+        },
+        **{name: value for name, value in named.items() if value is not None},
+    }
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,0 +1,68 @@
+"""A request is answered by its deadline, whatever the servers of AWS do, with either client."""
+
+import json
+import os
+import time
+from unittest import mock
+
+import pytest
+from hostile import Conversation, Peer, response, sends, sends_and_stays, serving
+from wordtally import handler
+from wordtally.settings import Settings
+
+from local import aws
+from local.instances import Context
+
+DEADLINE_SECONDS = 2.0
+
+
+class Soon(Context):
+    """A call that Lambda ends a second after DEADLINE_SECONDS."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((DEADLINE_SECONDS + 1) * 1000)
+
+
+def endless(peer: Peer) -> None:
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:  # until the client goes away
+        peer.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        time.sleep(0.005)
+
+
+def throttles(peer: Peer) -> None:
+    """And asks for a pause that is longer than the request has time."""
+    body = b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}'
+    while True:
+        peer.request()
+        peer.send(response(body, "400 Bad Request", x_amz_retry_after="60000", retry_after="60"))
+
+
+SERVERS: dict[str, Conversation] = {
+    "silent": sends_and_stays(b""),
+    "trickling": sends(b"HTTP/1.1 200 OK\r\n", *[b"X"] * 200, every=0.1),
+    "endless": endless,
+    "asking for a long pause": throttles,
+    "closing": sends(b""),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("key", [None, "a key"])
+@pytest.mark.parametrize("client", ["thin", "botocore"])
+def test_it_is_503_by_then(server: str, key: str | None, client: str) -> None:
+    event = {"body": json.dumps({"parameter": "a text of some words"})}
+    if key:
+        event["headers"] = {"idempotency-key": key}  # type: ignore[assignment]
+    with (
+        serving(SERVERS[server]) as running,
+        mock.patch.dict(os.environ, aws.environment(running.url)),
+    ):
+        chosen = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24, client)
+        instance = handler.application(chosen)
+        started = time.monotonic()
+        answer = handler.handle(lambda: instance, event, Soon())
+        took = time.monotonic() - started
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (503, "unavailable")
+    assert took < DEADLINE_SECONDS + 0.8  # Lambda ends it a second after the deadline
