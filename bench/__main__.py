@@ -21,6 +21,7 @@ from bench import (
     reconciliation,
     simulation,
     text,
+    throttling,
 )
 from bench.designs import Endpoint
 from local import aws
@@ -54,12 +55,13 @@ def measure() -> None:
         growth.show(rows)
         plots.growth(rows)
         latency.show(endpoint)
-        latency.show_workers(endpoint)
+        latency.show_connections(endpoint)
+        throttling.show(endpoint)
         contention.show(endpoint)
         cost.show(endpoint)
         reconciliation.show(endpoint)
         sizes = cold_start.sizes(endpoint)
-        cold_start.show()
+        cold_start.show(endpoint)
         cold_start.show_sizes(sizes)
         plots.memory(sizes)
         text.show()

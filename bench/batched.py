@@ -19,12 +19,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
-from unittest import mock
 
 from wordtally.work import Work
 
 from bench import prices, workload
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Timing
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Timing, simulated
 from bench.measure import MB_PER_VCPU
 from bench.synchronous import LOG_BYTES, product, quantile
 from bench.virtual import Clock
@@ -309,7 +308,7 @@ def run(plan: Plan, seed: int = 1) -> Flow:
 
     for reader in range(readers):
         clock.after(TICK_SECONDS, functools.partial(arrive, reader))
-    with mock.patch.multiple("wordtally.work", time=clock, random=rng):
+    with simulated(clock, rng):
         clock.run()
 
     # The first and the last batch of each are not whole.

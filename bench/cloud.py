@@ -5,6 +5,7 @@ A call takes effect half-way between leaving and being answered. So does a condi
 holds its key for no time at all, and fails if another one took effect since the etag was read.
 """
 
+import contextlib
 import itertools
 import math
 import random
@@ -12,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
-from wordtally.aws import MAX_ATTEMPTS
-from wordtally.counts import WORKERS
+from wordtally.aws import errors
+from wordtally.aws.thin import CONNECTIONS
 from wordtally.errors import Unavailable
 from wordtally.once import Marker
 from wordtally.ranking import Conflict, Published, Report, top
@@ -43,13 +45,14 @@ class Timing:
     get: float = 0.020
     put: float = 0.040
     spread: float = 0.4
-    cpu_per_call: float = 0.001
-    """Of a whole vCPU: the SDK's own work, measured on a fake endpoint."""
+    cpu_per_call: float = 0.0003
+    """Seconds of a whole vCPU that the thin client uses for a call over TLS; docs/bench.md has it for
+    texts of 10 and of 1,500 words (latency)."""
     memory_mb: int = 1_769
 
     @property
     def cpu_wait(self) -> float:
-        """Seconds that the SDK's own work for a call takes on the function's share of a vCPU."""
+        """Seconds that the client's work for a call takes on the function's share of a vCPU."""
         return self.cpu_per_call / min(1.0, self.memory_mb / MB_PER_VCPU)
 
 
@@ -57,8 +60,18 @@ DEFAULT_LIMITS = Limits()
 DEFAULT_TIMING = Timing()
 
 
+@contextlib.contextmanager
+def simulated(clock: Clock, rng: random.Random) -> Iterator[None]:
+    """Inside, the product's code draws from `rng` and waits on `clock`."""
+    with (
+        mock.patch.multiple("wordtally.work", time=clock, random=rng),
+        mock.patch.object(errors, "random", rng),
+    ):
+        yield
+
+
 class Throttled(Exception):
-    """A service refused a call over its rate; the SDK tries again."""
+    """A service refused a call over its rate; the client retries it."""
 
 
 class TokenBucket:
@@ -146,15 +159,20 @@ class Instance:
         self._cpu_free_at = 0.0
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """As counts.py: up to WORKERS calls concurrently; a failure cancels the pending ones."""
-        totals: dict[str, int] = self.clock.wait_for(lambda resume: self._add(words, resume))
+        """Up to CONNECTIONS calls at once, as the thin client; a failure cancels the pending ones.
+
+        Left out: the client begins with fewer, and reduces them when it is throttled.
+        """
+        totals: dict[str, int] = self.clock.wait_for(
+            lambda resume: self._add(words, work.until, resume)
+        )
         work.upserts += len(totals)
         return totals
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
         raise NotImplementedError("no request of the simulation has a key")
 
-    def _add(self, words: Mapping[str, int], resume: Resume) -> None:
+    def _add(self, words: Mapping[str, int], until: float, resume: Resume) -> None:
         waiting = iter(words.items())
         totals: dict[str, int] = {}
         failures: list[BaseException] = []
@@ -169,6 +187,7 @@ class Instance:
                 self._call(
                     self._cloud.timing.update,
                     lambda: self._cloud.update(word, times),
+                    until,
                     lambda result: answered(word, result),
                 )
             elif not under_way:
@@ -183,7 +202,7 @@ class Instance:
                 totals[word] = result
             begin()
 
-        for _ in range(max(1, min(WORKERS, len(words)))):
+        for _ in range(max(1, min(CONNECTIONS, len(words)))):
             begin()
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
@@ -192,22 +211,27 @@ class Instance:
     def read(self, work: Work) -> Published:
         work.go_on()
         result: Published = self.clock.wait_for(
-            lambda resume: self._call(self._cloud.timing.get, self._cloud.get, resume)
+            lambda resume: self._call(self._cloud.timing.get, self._cloud.get, work.until, resume)
         )
         return result
 
-    def publish(self, report: Report, etag: str | None) -> Published:
+    def publish(self, report: Report, etag: str | None, work: Work) -> Published:
         result: Published = self.clock.wait_for(
             lambda resume: self._call(
-                self._cloud.timing.put, lambda: self._cloud.put(report, etag), resume
+                self._cloud.timing.put, lambda: self._cloud.put(report, etag), work.until, resume
             )
         )
         return result
 
     def _call(
-        self, median: float, effect: Callable[[], Any], resume: Resume, attempt: int = 1
+        self,
+        median: float,
+        effect: Callable[[], Any],
+        until: float,
+        resume: Resume,
+        attempt: int = 1,
     ) -> None:
-        """One call of the SDK, with its standard retries: full jitter over 1, 2, … seconds."""
+        """One call of the thin client, retried until the deadline when it is throttled."""
         cloud, clock = self._cloud, self.clock
         leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_wait
         self._cpu_free_at = leaves
@@ -225,10 +249,11 @@ class Instance:
                 resume(result)
                 return
             cloud.done["throttled"] += 1
-            if attempt == MAX_ATTEMPTS:
+            pause = errors.pause_seconds(errors.Throttled("a call", "throttled"), attempt)
+            assert pause is not None
+            if clock.now + pause >= until:
                 resume(Unavailable("throttled"))
                 return
-            pause = cloud.rng.random() * 2 ** (attempt - 1)
-            clock.after(pause, lambda: self._call(median, effect, resume, attempt + 1))
+            clock.after(pause, lambda: self._call(median, effect, until, resume, attempt + 1))
 
         clock.after(leaves - clock.now + half, happen)

@@ -4,7 +4,7 @@ from bench import corpus, designs, prices
 from bench.cloud import DEFAULT_TIMING
 from bench.designs import Endpoint, Seen
 from bench.growth import SIZES, measured
-from bench.measure import table
+from bench.measure import MB_PER_VCPU, Times, table
 from bench.synchronous import LOG_BYTES
 
 MEMORY_MB = DEFAULT_TIMING.memory_mb
@@ -16,8 +16,10 @@ DESIGNS = {
 }
 
 
-def usd_per_million(seen: Seen, milliseconds: float) -> dict[str, float]:
-    """By service. Milliseconds are the function's duration."""
+def usd_per_million(seen: Seen, times: Times) -> dict[str, float]:
+    """By service. On a share of a vCPU, all CPU time beyond that of a whole one is waited for."""
+    share = min(1, MEMORY_MB / MB_PER_VCPU)
+    milliseconds = times.wall + times.cpu * (1 / share - 1)
     calls = {"PutObject": 0, "GetObject": 0} | seen.calls
     return {
         "DynamoDB": seen.write_units * prices.DYNAMODB_WRITE_UNIT
@@ -44,7 +46,7 @@ def show(endpoint: Endpoint) -> None:
                 repeat, warm_up = (5, 3) if design == "this product" else (1, 1)
                 text = corpus.distinct(words)
                 times, seen = measured(endpoint, make(), text, repeat, warm_up)
-                usd = usd_per_million(seen, times.wall)
+                usd = usd_per_million(seen, times)
                 rows.append([words, design, size, *usd.values(), sum(usd.values())])
     table(
         ["words", "design", "words in the table", "DynamoDB", "S3", "Lambda", "API", "logs", "USD"],

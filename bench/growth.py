@@ -11,7 +11,7 @@ REQUESTS = {"9 words": corpus.NINE_WORDS, "10,000 characters": corpus.prose(10_0
 DESIGNS = {
     "this product": designs.product,
     "a scan per request": designs.scan_per_request,
-    "… one after the other, a client per word": designs.scan_per_request_one_after_the_other,
+    "… one after the other, a botocore client per word": designs.scan_per_request_one_after_the_other,
 }
 
 
@@ -42,7 +42,7 @@ def run(endpoint: Endpoint) -> list[Row]:
             for size in SIZES:
                 endpoint.reset(size, 0)
                 slow = design != "this product" and size > 10_000
-                repeat, warm_up = (1, 1) if slow else (20, 3) if request == "9 words" else (5, 3)
+                repeat, warm_up = (1, 1) if slow else (20, 3) if request == "9 words" else (3, 2)
                 found = measured(endpoint, make(), text, repeat, warm_up)
                 rows.append(Row(request, design, size, *found))
     return rows

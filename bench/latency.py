@@ -1,64 +1,128 @@
-"""Wall time against the lower bound: waits that depend on each other, and the SDK's own CPU."""
+"""Wall time against the network alone, and the CPU of a call, by both clients over HTTP and TLS."""
 
-from unittest import mock
+import os
+from functools import partial
 
-from wordtally import counts
-from wordtally.work import Work
+from wordtally import handler
+from wordtally.aws import sdk, thin
+from wordtally.aws.thin import ThinClient
 
 from bench import corpus, designs
-from bench.designs import Endpoint
+from bench.designs import TRANSPORTS, Endpoint
 from bench.growth import measured
-from bench.measure import table, timed
+from bench.measure import Times, table, timed
 
 CHAIN = 2
 """Calls of which each needs the result of the one before: the upserts, the publish."""
 
+CASES = ((9, (5,)), (10, (2, 5, 10)), (1_500, (2, 5, 10)))
+"""Words, with the delays of a call in milliseconds."""
 
-def sdk_milliseconds(endpoint: Endpoint) -> float:
-    """CPU of one upsert, nothing beside it."""
-    endpoint.reset(1_000, 0)
-    table_of_words = counts.connect(designs.SETTINGS)
-
-    def one_by_one() -> None:
-        for number in range(100):
-            table_of_words.add({f"word{number}": 1}, Work())
-
-    one_by_one()
-    return timed(one_by_one, 7).cpu / 100
+CONNECTIONS = (8, 16, 32, 64, 128)
 
 
 def show(endpoint: Endpoint) -> None:
-    sdk = sdk_milliseconds(endpoint)
     print("\n## Latency\n")
     print(
-        f"The bound: {CHAIN} calls that wait for each other, and {sdk:.2f} ms of CPU for each call,"
+        f"The bound is the network alone: {CHAIN} calls that wait for each other, times the delay."
     )
-    print("which is what one upsert alone takes of the SDK's.")
-    rows = []
-    for words, repeat in [(10, 30), (1_500, 5)]:
-        for delay in (2, 5, 10):
-            endpoint.reset(10_000, delay)
-            times, seen = measured(endpoint, designs.product(), corpus.distinct(words), repeat)
-            calls = sum(seen.calls.values())
-            bound = CHAIN * delay + calls * sdk
-            rows.append([words, delay, calls, bound, times.wall, times.wall / bound, calls * delay])
+    print("A call's CPU is the request's, its text included, divided by its calls. The endpoint's")
+    print(
+        "CPU for a request of the thin client, on another core, must stay below the request's time."
+    )
     table(
-        ["words", "ms a call", "AWS calls", "bound, ms", "ms", "× bound", "waits in a row, ms"],
-        rows,
+        [
+            "over",
+            "words",
+            "ms a call",
+            "AWS calls",
+            "bound, ms",
+            "thin, ms",
+            "× bound",
+            "CPU a call",
+            "endpoint's CPU, ms",
+            "botocore, ms",
+            "× bound",
+            "CPU a call",
+            "botocore / thin, time",
+            "CPU",
+        ],
+        (
+            _row(endpoint, transport, words, delay)
+            for transport in TRANSPORTS
+            for words, delays in CASES
+            for delay in delays
+        ),
     )
 
 
-def show_workers(endpoint: Endpoint) -> None:
-    print("\n## Workers\n")
-    print(f"1,500 words with so many upserts under way at once (the product has {counts.WORKERS}).")
-    rows = []
-    for workers in (4, 8, 16, 24, 32, 64):
-        row: list[object] = [workers]
-        for delay in (2, 5, 10):
-            endpoint.reset(10_000, delay)
-            with mock.patch.object(counts, "WORKERS", workers):
-                tally = designs.product()
-            times, _ = measured(endpoint, tally, corpus.distinct(1_500), 3, 1)
-            row.append(times.wall)
-        rows.append(row)
-    table(["workers", "2 ms a call", "5 ms a call", "10 ms a call"], rows)
+def _row(endpoint: Endpoint, transport: str, words: int, delay: int) -> list[object]:
+    repeat, repeat_botocore = (30, 30) if words < 100 else (7, 2)
+    bound = CHAIN * delay
+    endpoint.reset(10_000, delay)
+    with endpoint.over(transport):
+        text = corpus.distinct(words)
+        ours, seen = measured(endpoint, designs.product(), text, repeat)
+        theirs, _ = measured(
+            endpoint, designs.product(designs.BOTOCORE), text, repeat_botocore, warm_up=1
+        )
+    calls = sum(seen.calls.values())
+
+    def figures(times: Times) -> list[object]:
+        return [times.wall, times.wall / bound, times.cpu / calls]
+
+    ratios = [theirs.wall / ours.wall, theirs.cpu / ours.cpu]
+    return [
+        *[transport, words, delay, calls, float(bound)],
+        *[*figures(ours), seen.cpu_ms, *figures(theirs), *ratios],
+    ]
+
+
+def show_connections(endpoint: Endpoint) -> None:
+    print("\n## Connections\n")
+    print(
+        f"1,500 words with so many upserts in flight at once (the product has {thin.CONNECTIONS}, and"
+    )
+    print(
+        f"botocore {sdk.CONNECTIONS}), in milliseconds. First: the first request of a client, which"
+    )
+    print(
+        f"begins with {thin.FIRST_CONNECTIONS} and opens one more for each success, handshakes included."
+    )
+    delays = (2, 5, 10)
+    table(
+        [
+            *["over", "connections"],
+            *(f"{kind}, {delay} ms a call" for delay in delays for kind in ("first", "warm")),
+        ],
+        (
+            [
+                transport,
+                str(connections),
+                *(
+                    milliseconds
+                    for delay in delays
+                    for milliseconds in _batches(endpoint, transport, connections, delay)
+                ),
+            ]
+            for transport in TRANSPORTS
+            for connections in CONNECTIONS
+        ),
+    )
+
+
+def _batches(
+    endpoint: Endpoint, transport: str, connections: int, delay: int
+) -> tuple[float, float]:
+    """Milliseconds of a first request and of a later one."""
+    endpoint.reset(10_000, delay)
+    text = corpus.distinct(1_500)
+    first, warm = [], []
+    for _ in range(2):
+        with endpoint.over(transport):
+            client = ThinClient(designs.SETTINGS.region, os.environ, connections=connections)
+        tally = designs.serving(handler.assembled(designs.SETTINGS, client))
+        first.append(timed(partial(tally, text), 1).wall)
+        warm.append(timed(partial(tally, text), 2).wall)
+        client.close()
+    return min(first), min(warm)

@@ -30,15 +30,18 @@ def timed(run: Callable[[], object], times: int) -> Times:
     return Times(min(wall) * 1000, min(cpu) * 1000)
 
 
-def output(code: str, *arguments: str, share: float = 1) -> str:
+def output(code: str, *arguments: str, share: float = 1, ready: bool = False) -> str:
     """What `python -c code` prints on that share of a CPU; needs Linux for a share below one.
 
     As a container's, the process is stopped once it has used up its part of a period; what it
-    took over that is taken off the next ones.
+    took over that is taken off the next ones. With `ready`, from its first line on, which is left
+    out.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
     )
+    if ready and process.stdout:
+        process.stdout.readline()
     if share < 1:
         _hold_back(process, share)
     printed, _ = process.communicate()
@@ -48,7 +51,7 @@ def output(code: str, *arguments: str, share: float = 1) -> str:
 
 
 def _hold_back(process: subprocess.Popen[str], share: float) -> None:
-    budget, used, ends = 0.0, 0.0, time.perf_counter()
+    budget, used, ends = 0.0, _cpu_seconds(process.pid, 0.0), time.perf_counter()
     while process.poll() is None:
         ends += _PERIOD
         budget = min(budget, 0) + share * _PERIOD

@@ -24,7 +24,7 @@ def memory(sizes: list[Size]) -> None:
     axes = _axes("Nine words, by the function's memory", "MB", "milliseconds")
     memory = [size.memory_mb for size in sizes]
     axes.plot(memory, [size.warm for size in sizes], "o-", label="a request")
-    axes.plot(memory, [size.cold for size in sizes], "o-", label="cold start and first request")
+    axes.plot(memory, [size.first for size in sizes], "o-", label="the first request")
     axes.set_yscale("log")
     prices = axes.twinx()
     prices.plot(memory, [size.usd_per_million(size.warm) for size in sizes], "s--", color="gray")

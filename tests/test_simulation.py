@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hcl2
 import pytest
+from wordtally import handler
 
 from bench import batched, simulation, synchronous
 from bench.batched import Plan
@@ -53,9 +54,18 @@ def test_the_item_limit_caps_what_is_answered() -> None:
     assert under.unavailable == 0
     assert over.answered < 55
     assert over.throttled > 0.5
-    assert over.unavailable > 0.1
+    assert over.p50 > 2 * under.p99
+    assert over.unavailable == 0  # throttled calls are retried until the deadline
     lifted = replace(limits, item_writes=math.inf)
     assert synchronous.run(rate=100, seconds=4, limits=lifted).throttled == 0
+
+
+def test_calls_are_throttled_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "ANSWER_WITHIN_SECONDS", 1)
+    limits = replace(DEFAULT_LIMITS, item_writes=50)
+    row = synchronous.run(rate=100, seconds=4, limits=limits)
+    assert row.unavailable > 0.1
+    assert row.p99 < 1.2
 
 
 def test_lambda_refuses_what_it_has_no_instance_for() -> None:
