@@ -27,7 +27,7 @@ module "function" {
   description        = "Counts the words of a posted text and publishes the ten most frequent."
   source_dir         = local.app_dir
   handler            = "wordtally.handler.lambda_handler"
-  memory_mb          = 1769 # a whole vCPU: the SDK's own work bounds long texts (docs/bench.md)
+  memory_mb          = 1769 # a whole vCPU, for cold starts and long texts (docs/bench.md, memory)
   timeout_seconds    = 300  # for a reconciliation; the API gives up on a request after 30 s
   log_retention_days = var.log_retention_days
   live_version       = var.live_version

@@ -231,7 +231,7 @@ variable "throttle_burst" {
 }
 
 variable "max_writes_per_second" {
-  description = "Word totals that the table takes a second, about; callers get 503 for what is over it. The default is what AWS lets a new table take at once, and bounds a flood to some 11 USD an hour (0.74 USD per million in eu-west-3)."
+  description = "Approximate limit on word totals written per second. Requests beyond it slow down, and get 503 if their time runs out. The default is what AWS lets a new table take at once, and bounds a flood to some 11 USD an hour (0.74 USD per million in eu-west-3)."
   type        = number
   default     = 4000
   nullable    = false

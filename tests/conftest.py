@@ -127,8 +127,11 @@ def thin() -> Iterator[Callable[..., ThinClient]]:
         client.close()
 
 
-SLOWEST_FIRST = ["verify", "deployment", "interpreters", "security", "bootstrap", "terraform"]
-"""Files that take a minute or more, so that none of them is left to one worker at the end."""
+SLOWEST_FIRST = [
+    *["verify", "deployment", "interpreters", "security", "bootstrap", "terraform"],
+    *["faults", "wire", "deadline", "local", "thin_client", "random_walks"],
+]
+"""Files that take long, so that none of them is left to one worker at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:

@@ -13,6 +13,8 @@ from wordtally.settings import Settings
 from local import aws
 from local.instances import Context
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 2.0
 
 

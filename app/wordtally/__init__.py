@@ -1,1 +1,1 @@
-"""What runs in Lambda: the standard library and boto3 only."""
+"""What runs in Lambda: the standard library, and botocore where it is chosen."""

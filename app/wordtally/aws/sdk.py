@@ -15,7 +15,7 @@ from .errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Busy, Fault, failure
 
 CONNECTIONS = 16
 """Calls of a batch in flight at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own
-work; more do not help (docs/bench.md)."""
+work; more do not help."""
 
 SINGLES = 8
 """Single calls in flight at once: a scan's segments and a read beside a batch."""
@@ -193,7 +193,7 @@ def _take_items(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
     """Skip botocore's parsing of the items: it would only rebuild the JSON that DynamoDB sent, in four
-    times the time that everything else takes (docs/bench.md)."""
+    times the time that everything else takes."""
     if response_dict["status_code"] != 200:
         return
     with contextlib.suppress(ValueError, LookupError, TypeError):  # unreadable: is_complete says so
