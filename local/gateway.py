@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 30.0
 
 CALLS_AT_ONCE = 4
 """Calls of the function; more wait. The emulated AWS serves one call after the other: with more
-functions under way a call may wait there for longer than the SDK waits for AWS."""
+functions in flight a call may wait there for longer than the client waits for AWS."""
 
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
@@ -37,7 +37,7 @@ class FunctionError(Exception):
 
 
 class FunctionTimeout(FunctionError):
-    """The function did not answer within the integration's time-out."""
+    """The function did not answer within the integration's timeout."""
 
 
 class Function(Protocol):

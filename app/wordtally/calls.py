@@ -1,16 +1,14 @@
 """The calls that a request makes to AWS: within its deadline, in its figures, with its errors."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from wordtally.aws.client import Answer, Client
+from wordtally.aws.client import Answer, Client, Parameters
 from wordtally.aws.errors import AwsError, AwsUnavailable, Throttled
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
 _T = TypeVar("_T")
-
-Parameters = Mapping[str, Any]
 
 
 class Calls:
