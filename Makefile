@@ -53,7 +53,7 @@ check: lint unit .venv/test/ready ## The faster checks, which deploy nothing: un
 .PHONY: test
 test: ## Set up and run every check
 	@$(MAKE) --no-print-directory -j2 checkov lint .venv/runtime/ready
-	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(TEST) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
 fuzz: .venv/test/ready ## Look for faults with new random input, for some minutes

@@ -284,6 +284,6 @@ class BotocoreWalk(WireWalk):
 
 
 TestThinWalks = ThinWalk.TestCase
-TestThinWalks.settings = settings(max_examples=8)
+TestThinWalks.settings = settings(max_examples=5)
 TestBotocoreWalks = BotocoreWalk.TestCase
-TestBotocoreWalks.settings = settings(max_examples=4)
+TestBotocoreWalks.settings = settings(max_examples=3)

@@ -10,11 +10,11 @@ import fake_aws
 import pytest
 from botocore import exceptions
 from botocore.parsers import ResponseParserError
-from fake_aws import Effect, FakeAws
+from fake_aws import FakeAws
 from faults import throttled
 from hostile import UPDATE, sends, serving
 from wordtally.aws import sdk
-from wordtally.aws.errors import AwsError, AwsUnavailable, Fault, Throttled
+from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled
 from wordtally.aws.sdk import CONNECTIONS, SdkClient
 
 from local import aws
@@ -116,13 +116,10 @@ def test_a_failure_cancels_pending_calls_and_awaits_those_in_flight(server: Fake
 
 
 def test_throttled_calls_are_retried_until_the_deadline_and_reported(server: FakeAws) -> None:
-    busy_until = time.monotonic() + 1.5
     retried: list[AwsError] = []
-
-    def fault(operation: str) -> Effect | None:
-        return throttled if time.monotonic() < busy_until else None
-
-    server.fault = fault
+    # More than botocore's own attempts.
+    first = iter([throttled] * (MAX_ATTEMPTS + 1))
+    server.fault = lambda operation: next(first, None)
     client = SdkClient(aws.REGION)
     client.call_each("UpdateItem", WORDS[:1], time.monotonic() + 20, retried.append)
     assert server.table.items == {"w0": 1}
