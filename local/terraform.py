@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -133,7 +132,8 @@ class Terraform:
         """Its output. Raise TerraformError for another exit code than `expect`.
 
         Terraform runs in a session of its own, so that Ctrl-C reaches this process only. When this
-        process is interrupted, Terraform finishes the calls in flight and saves its state first.
+        process is interrupted, the command runs to its end first: an interrupted apply can leave
+        resources behind that its state does not know.
         """
         with subprocess.Popen(
             ["terraform", arguments[0], "-no-color", *arguments[1:]],
@@ -148,7 +148,6 @@ class Terraform:
             try:
                 output, _ = process.communicate()
             except BaseException:
-                process.send_signal(signal.SIGINT)
                 process.communicate()
                 raise
         if process.returncode != expect:
@@ -165,10 +164,7 @@ class Terraform:
         return self.run("plan", "-input=false", "-detailed-exitcode", *flags(variables))
 
     def destroy(self, **variables: object) -> str:
-        # Another Terraform may still be saving its state after an interrupt.
-        return self.run(
-            "destroy", "-input=false", "-auto-approve", "-lock-timeout=5m", *flags(variables)
-        )
+        return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
 
     def without_lifecycle(self) -> None:
         """Leave out the bucket's lifecycle, for which the provider always waits 55 s."""
