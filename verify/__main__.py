@@ -142,7 +142,7 @@ def interruptible() -> Iterator[None]:
         nonlocal raising
         if raising:
             raising = False
-            say("\nStopping, then destroying …")
+            say("\nStopping when Terraform has finished what it is doing, then destroying …")
             raise KeyboardInterrupt
         say("\nStill destroying. What is not destroyed costs money, so please wait.")
 
