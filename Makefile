@@ -45,8 +45,9 @@ verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: de
 	@exec $(TEST) -m verify
 
 .PHONY: check
-check: lint unit .venv/test/ready ## The faster checks, which deploy nothing: under two minutes on an idle machine
-	$(TEST) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+check: ## The faster checks, which deploy nothing: about two minutes
+	@$(MAKE) --no-print-directory -j2 lint unit
+	$(TEST) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # A file's tests share what they deploy, and go through its life in order. The unit tests are among
 # them: tests/test_interpreters.py.

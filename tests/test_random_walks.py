@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import fake_aws
+import pytest
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import Effect, FakeAws
 from fakes import FakeClient, FakeDynamoDB, FakeS3, counts_over, reports_over, timed_out
@@ -283,7 +284,7 @@ class BotocoreWalk(WireWalk):
     client = "botocore"
 
 
-TestThinWalks = ThinWalk.TestCase
+TestThinWalks = pytest.mark.slow(ThinWalk.TestCase)
 TestThinWalks.settings = settings(max_examples=5)
-TestBotocoreWalks = BotocoreWalk.TestCase
+TestBotocoreWalks = pytest.mark.slow(BotocoreWalk.TestCase)
 TestBotocoreWalks.settings = settings(max_examples=3)
