@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import CREDENTIALS, QUICK
+from hostile import CREDENTIALS, PATIENT
 from hypothesis import settings
 from wordtally.aws.connections import Timeouts
 from wordtally.aws.thin import ThinClient
@@ -117,7 +117,7 @@ def thin() -> Iterator[Callable[..., ThinClient]]:
     """Makes thin clients for a URL, and closes them."""
     clients = []
 
-    def make(url: str, timeouts: Timeouts = QUICK, **options: Any) -> ThinClient:
+    def make(url: str, timeouts: Timeouts = PATIENT, **options: Any) -> ThinClient:
         variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": url, **options.pop("variables", {})}
         clients.append(ThinClient("eu-west-3", variables, timeouts=timeouts, **options))
         return clients[-1]

@@ -14,11 +14,26 @@ from wordtally.aws.client import Answer, Client, Parameters
 from wordtally.aws.connections import Timeouts
 
 QUICK = Timeouts(connect_seconds=0.3, answer_seconds=0.3, idle_seconds=30)
+"""For a timeout that the test provokes."""
+PATIENT = Timeouts(connect_seconds=20, answer_seconds=20, idle_seconds=30)
+"""For everything else: a busy machine must not time out."""
+SOON_SECONDS = 15
+"""The bound on what ends after a timeout or deadline of a few seconds. Generous, for a busy machine:
+the faults that the tests guard against take longer."""
 UPDATE = {"TableName": "words", "Key": {"word": {"S": "naïve"}}}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 Conversation = Callable[["Peer"], None]
 """What the server does on one connection, which is closed afterwards."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Raises TimeoutError after SOON_SECONDS."""
+    until = time.monotonic() + SOON_SECONDS
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 def one(client: Client, operation: str, parameters: Parameters, until: float) -> Answer:

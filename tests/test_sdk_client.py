@@ -12,7 +12,7 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 from fake_aws import FakeAws
 from faults import throttled
-from hostile import UPDATE, sends, serving
+from hostile import SOON_SECONDS, UPDATE, sends, serving
 from wordtally.aws import sdk
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled
 from wordtally.aws.sdk import CONNECTIONS, SdkClient
@@ -83,7 +83,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
 
 
 def test_a_batch_is_answered_in_order(server: FakeAws) -> None:
-    answers = SdkClient(aws.REGION).call_each("UpdateItem", WORDS[:40] * 2, time.monotonic() + 20)
+    answers = SdkClient(aws.REGION).call_each("UpdateItem", WORDS[:40] * 2, time.monotonic() + 60)
     assert len(answers) == 80
     assert {answer["Attributes"]["times"]["N"] for answer in answers[:40]} <= {"1", "2"}
     assert set(server.table.items.values()) == {2}
@@ -98,7 +98,7 @@ def test_calls_of_a_batch_are_concurrent(server: FakeAws) -> None:
 
     server.fault = lambda operation: effect
     client = SdkClient(aws.REGION)
-    client.call_each("UpdateItem", WORDS[:CONNECTIONS], time.monotonic() + 20)
+    client.call_each("UpdateItem", WORDS[:CONNECTIONS], time.monotonic() + 60)
 
 
 def test_a_failure_cancels_pending_calls_and_awaits_those_in_flight(server: FakeAws) -> None:
@@ -108,7 +108,7 @@ def test_a_failure_cancels_pending_calls_and_awaits_those_in_flight(server: Fake
     fifth = iter([None] * 4 + [refuse])
     server.fault = lambda operation: next(fifth, None)
     with pytest.raises(AwsError, match=r"^UpdateItem: AccessDeniedException$") as raised:
-        SdkClient(aws.REGION).call_each("UpdateItem", WORDS, time.monotonic() + 20)
+        SdkClient(aws.REGION).call_each("UpdateItem", WORDS, time.monotonic() + 60)
     counted = len(server.table.items)
     assert raised.value.completed == counted < len(WORDS)
     time.sleep(0.1)
@@ -121,7 +121,7 @@ def test_throttled_calls_are_retried_until_the_deadline_and_reported(server: Fak
     first = iter([throttled] * (MAX_ATTEMPTS + 1))
     server.fault = lambda operation: next(first, None)
     client = SdkClient(aws.REGION)
-    client.call_each("UpdateItem", WORDS[:1], time.monotonic() + 20, retried.append)
+    client.call_each("UpdateItem", WORDS[:1], time.monotonic() + 60, retried.append)
     assert server.table.items == {"w0": 1}
     assert {type(error) for error in retried} == {Throttled}
 
@@ -129,7 +129,7 @@ def test_throttled_calls_are_retried_until_the_deadline_and_reported(server: Fak
     started = time.monotonic()
     with pytest.raises(AwsUnavailable, match=r"^UpdateItem: "):
         client.call_each("UpdateItem", WORDS[:1], started + 2)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < SOON_SECONDS
 
 
 @pytest.mark.parametrize("calls", [1, 40])
@@ -137,10 +137,10 @@ def test_the_deadline_holds_against_a_server_that_trickles(
     calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore's read timeout is per recv: alone it would wait for ever."""
-    with serving(sends(b"HTTP/1.1 200 OK\r\n", *[b"X"] * 50, every=0.1)) as trickling:
+    with serving(sends(b"HTTP/1.1 200 OK\r\n", *[b"X"] * 1000, every=0.1)) as trickling:
         for name, value in aws.environment(trickling.url).items():
             monkeypatch.setenv(name, value)
         client, started = SdkClient(aws.REGION), time.monotonic()
         with pytest.raises(AwsUnavailable, match=r"^UpdateItem: no answer in time$"):
             client.call_each("UpdateItem", [UPDATE] * calls, started + 0.5)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < SOON_SECONDS

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from hostile import (
     CREDENTIALS,
+    SOON_SECONDS,
     UPDATE,
     Conversation,
     Peer,
@@ -21,8 +22,8 @@ from hostile import (
     response,
     sends_and_stays,
     serving,
+    wait_until,
 )
-from wordtally.aws.connections import Timeouts
 from wordtally.aws.environment import Endpoint, endpoint
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Throttled
 from wordtally.aws.thin import (
@@ -129,7 +130,7 @@ class TestAnyOperation:
         bad = error(operation, "ThrottlingException", "SlowDown", "400 Bad Request")
         with serving(sends_and_stays(bad)) as server, pytest.raises(Throttled) as caught:
             self.call(thin(url_of(server)), operation, 0.5)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < SOON_SECONDS
         assert caught.value.without_effect
 
     def test_429_is_a_throttle(self, operation: str, thin: Callable[..., ThinClient]) -> None:
@@ -271,27 +272,20 @@ def test_success_pays_into_the_budget(thin: Callable[..., ThinClient]) -> None:
 
 class TestBatches:
     def test_answers_are_in_order_and_concurrent(self, thin: Callable[..., ThinClient]) -> None:
-        lock, at_once, most = threading.Lock(), 0, 0
+        eight = threading.Barrier(8)
 
         def echo(peer: Peer) -> None:
-            nonlocal at_once, most
             while True:
                 number = json.loads(peer.request())["n"]
-                with lock:
-                    at_once += 1
-                    most = max(most, at_once)
-                time.sleep(0.01)
-                with lock:
-                    at_once -= 1
+                eight.wait(SOON_SECONDS)
                 peer.send(response(counted(number)))
 
         with serving(echo) as server:
-            here = thin(url_of(server), Timeouts(), connections=8)
-            until = time.monotonic() + 10
-            got = here.call_each("UpdateItem", ({"n": n} for n in range(100)), until)
-        assert [int(answer["Attributes"]["times"]["N"]) for answer in got] == list(range(100))
-        assert 4 <= most <= 8
-        assert server.connections <= 8
+            here = thin(url_of(server), connections=8)
+            until = time.monotonic() + 60
+            got = here.call_each("UpdateItem", ({"n": n} for n in range(96)), until)
+        assert [int(answer["Attributes"]["times"]["N"]) for answer in got] == list(range(96))
+        assert server.connections == 8
 
     def test_it_starts_with_few_connections(self, thin: Callable[..., ThinClient]) -> None:
         released = threading.Event()
@@ -299,13 +293,14 @@ class TestBatches:
         def waits(peer: Peer) -> None:
             while True:
                 peer.request()
-                released.wait(5)
+                released.wait(SOON_SECONDS)
                 peer.send(GOOD)
 
         with serving(waits) as server:
-            here, until = thin(url_of(server), Timeouts()), time.monotonic() + 10
+            here, until = thin(url_of(server)), time.monotonic() + 60
             thread = threading.Thread(target=here.call_each, args=("Scan", [{}] * 500, until))
             thread.start()
+            wait_until(lambda: server.connections >= FIRST_CONNECTIONS)
             time.sleep(0.3)
             at_first = server.connections
             released.set()
@@ -331,20 +326,20 @@ class TestBatches:
                     peer.send(response(counted(number)))
 
         with serving(fails_at_ten) as server:
-            here = thin(url_of(server), Timeouts(), connections=4)
+            here = thin(url_of(server), connections=4)
             with pytest.raises(AwsError, match="ValidationException") as caught:
                 here.call_each(
-                    "UpdateItem", ({"n": n} for n in range(1_000)), time.monotonic() + 10
+                    "UpdateItem", ({"n": n} for n in range(1_000)), time.monotonic() + 120
                 )
             completed = caught.value.completed
-            assert 8 <= completed == len(ended) <= 11
+            assert 10 <= completed == len(ended) < 100
             time.sleep(0.2)
             assert len(server.requests) == completed + 1
 
     def test_a_failure_ends_the_pauses_of_others(
         self, thin: Callable[..., ThinClient], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("random.uniform", lambda _, __: 15)
+        monkeypatch.setattr("random.uniform", lambda _, __: 2 * SOON_SECONDS)
         lock, seen = threading.Lock(), Counter[int]()
 
         def talk(peer: Peer) -> None:
@@ -355,15 +350,15 @@ class TestBatches:
                 if number:
                     peer.send(dynamodb_error("ThrottlingException"))
                 else:
-                    time.sleep(0.5)
+                    wait_until(lambda: len(seen) == 4)
                     peer.send(dynamodb_error("ValidationException"))
 
         with serving(talk) as server:
-            here = thin(url_of(server), Timeouts(), connections=4)
+            here = thin(url_of(server), connections=4)
             started = time.monotonic()
             with pytest.raises(AwsError, match="ValidationException"):
-                here.call_each("UpdateItem", ({"n": n} for n in range(50)), time.monotonic() + 20)
-            assert time.monotonic() - started < 5
+                here.call_each("UpdateItem", ({"n": n} for n in range(50)), started + 60)
+            assert time.monotonic() - started < SOON_SECONDS
         assert seen == Counter(range(4))  # no attempt after the failure
 
     def test_what_the_parameters_raise_is_raised(self, thin: Callable[..., ThinClient]) -> None:
@@ -376,7 +371,7 @@ class TestBatches:
 
     def test_many_threads(self, thin: Callable[..., ThinClient]) -> None:
         with serving(sends_and_stays(response(counted(3)))) as server:
-            here = thin(url_of(server), Timeouts())
+            here = thin(url_of(server))
             got: list[int] = []
             threads = [
                 threading.Thread(target=lambda: got.append(len([call(here) for _ in range(20)])))
@@ -406,17 +401,17 @@ def test_a_throttle_halves_the_calls_in_flight(
                 seen.append(at_once)
             throttled = first
             if throttled:
-                barrier.wait(5)
+                barrier.wait(SOON_SECONDS)
                 first = False
             else:
-                time.sleep(0.02)
+                time.sleep(0.1)
             with lock:
                 at_once -= 1
             peer.send(dynamodb_error("ThrottlingException") if throttled else GOOD)
 
     with serving(talk) as server:
-        until = time.monotonic() + 10
-        thin(url_of(server), Timeouts(), connections=16).call_each("Scan", [{}] * 100, until)
+        until = time.monotonic() + 60
+        thin(url_of(server), connections=16).call_each("Scan", [{}] * 100, until)
     assert max(seen[34:44]) in range(8, 12)
 
 
@@ -470,16 +465,14 @@ class Limited:
 
 
 def test_a_batch_slows_down_to_what_the_table_takes() -> None:
-    """10,000 words on a table that takes 1,500 writes a second, by two clients at once."""
+    """4,000 words on a table that takes 1,500 writes a second, by two clients at once."""
     table = Limited(1_500, 5)
-    done: list[float] = []
-    started = time.monotonic()
+    until = time.monotonic() + 60
 
     def count(prefix: str) -> None:
         here = ThinClient("eu-west-3", {**CREDENTIALS, "AWS_ENDPOINT_URL": table.url})
-        words = ({"Key": {"word": {"S": f"{prefix}{n}"}}} for n in range(5_000))
-        here.call_each("UpdateItem", words, started + 25)
-        done.append(time.monotonic() - started)
+        words = ({"Key": {"word": {"S": f"{prefix}{n}"}}} for n in range(2_000))
+        here.call_each("UpdateItem", words, until)
         here.close()
 
     threads = [threading.Thread(target=count, args=(prefix,)) for prefix in "ab"]
@@ -488,11 +481,9 @@ def test_a_batch_slows_down_to_what_the_table_takes() -> None:
     for thread in threads:
         thread.join()
     table.close()
-    assert len(done) == 2
-    assert len(table.items) == 10_000
+    assert len(table.items) == 4_000
     assert set(table.items.values()) == {1}
-    assert max(done) < 20  # 6.7 s at best
-    assert table.throttled < 5_000
+    assert table.throttled < 2_000
 
 
 class TestCredentials:

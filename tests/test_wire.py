@@ -19,7 +19,9 @@ from unittest import mock
 import pytest
 from hostile import (
     CREDENTIALS,
+    PATIENT,
     QUICK,
+    SOON_SECONDS,
     UPDATE,
     Conversation,
     Peer,
@@ -38,10 +40,8 @@ from wordtally.aws.connections import MAX_BODY_BYTES, Timeouts, message
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable
 from wordtally.aws.thin import ThinClient
 
-SLOWEST_SECONDS = MAX_ATTEMPTS * (QUICK.connect_seconds + QUICK.answer_seconds) + 1
 
-
-def update(client: ThinClient, seconds: float = 10) -> int:
+def update(client: ThinClient, seconds: float = 60) -> int:
     answer = one(client, "UpdateItem", UPDATE, time.monotonic() + seconds)
     return int(answer["Attributes"]["times"]["N"])
 
@@ -49,7 +49,7 @@ def update(client: ThinClient, seconds: float = 10) -> int:
 def update_at_once(client: ThinClient) -> int:
     """Without a retry."""
     retried: list[AwsError] = []
-    answers = client.call_each("UpdateItem", [UPDATE], time.monotonic() + 10, retried.append)
+    answers = client.call_each("UpdateItem", [UPDATE], time.monotonic() + 60, retried.append)
     assert not retried
     return int(answers[0]["Attributes"]["times"]["N"])
 
@@ -85,9 +85,9 @@ READABLE: dict[str, Conversation] = {
 @pytest.mark.parametrize("name", READABLE)
 def test_it_reads(name: str, thin: Callable[..., ThinClient]) -> None:
     with serving(READABLE[name], well_behaved) as server:
-        here = thin(server.url, Timeouts(1, 5))
+        here = thin(server.url)
         assert update_at_once(here) == 7
-        assert server.first_ended.wait(5)
+        assert server.first_ended.wait(SOON_SECONDS)
         time.sleep(0.1)
         assert update_at_once(here) == 1  # on another connection: nothing is left of the first
         assert update_at_once(here) == 2
@@ -169,14 +169,12 @@ def test_it_gives_up_on(
     name: str, thin: Callable[..., ThinClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     conversation, kind = BROKEN[name]
-    # "endless" takes as long as the machine needs for so many bytes.
-    timeouts = Timeouts(0.3, 5) if kind == "response too large" else QUICK
     with serving(conversation, conversation, conversation, well_behaved) as server:
-        here = thin(server.url, timeouts)
+        here = thin(server.url, Timeouts(20, 1) if kind == "read timeout" else PATIENT)
         started = time.monotonic()
         with pytest.raises(AwsUnavailable) as caught:
             update(here)
-        assert time.monotonic() - started < (20 if timeouts is not QUICK else SLOWEST_SECONDS)
+        assert kind != "read timeout" or time.monotonic() - started < SOON_SECONDS
         assert str(caught.value) == f"UpdateItem: {kind}"
         assert not caught.value.without_effect
         assert [update(here), update(here)] == [1, 2]
@@ -186,8 +184,10 @@ def test_it_gives_up_on(
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_it_retries_after(name: str, thin: Callable[..., ThinClient]) -> None:
-    with serving(BROKEN[name][0], well_behaved) as server:
-        assert update(thin(server.url, Timeouts(0.3, 1))) == 1
+    conversation, kind = BROKEN[name]
+    with serving(conversation, well_behaved) as server:
+        here = thin(server.url, Timeouts(20, 1) if kind == "read timeout" else PATIENT)
+        assert update(here) == 1
     assert server.connections == 2
 
 
@@ -233,12 +233,12 @@ def test_a_missing_field_makes_an_answer_unreadable(
 @pytest.mark.parametrize("name", ["silence", "a byte now and then"])
 def test_the_deadline_holds(name: str, seconds: float, thin: Callable[..., ThinClient]) -> None:
     with serving(BROKEN[name][0]) as server:
-        here = thin(server.url, Timeouts(10, 10))
+        here = thin(server.url, Timeouts(60, 60))
         until = time.monotonic() + seconds
         with pytest.raises(AwsUnavailable):
             one(here, "UpdateItem", UPDATE, until)
-        assert time.monotonic() - until < 2.5
-    assert len(server.requests) == (seconds > 0)
+        assert time.monotonic() - until < SOON_SECONDS
+    assert len(server.requests) <= (seconds > 0)
 
 
 def test_a_stuck_event_loop_does_not_hold_a_caller(thin: Callable[..., ThinClient]) -> None:
@@ -251,7 +251,7 @@ def test_a_stuck_event_loop_does_not_hold_a_caller(thin: Callable[..., ThinClien
         started = time.monotonic()
         with pytest.raises(AwsUnavailable, match=r"^UpdateItem: no answer in time$"):
             one(here, "UpdateItem", UPDATE, time.monotonic() + 0.1)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < SOON_SECONDS
         released.set()
         assert update(here) == 2
 
@@ -283,7 +283,7 @@ def test_a_connection_that_died_while_idle(silently: bool, thin: Callable[..., T
             peer.wait_for_close()
 
     with serving(once, well_behaved) as server:
-        here = thin(server.url, Timeouts(1, 5, idle_seconds=0.2))
+        here = thin(server.url, Timeouts(20, 20, idle_seconds=0.2))
         assert update(here) == 7
         time.sleep(0.4)
         assert update_at_once(here) == 1
@@ -319,11 +319,11 @@ def test_a_name_that_does_not_resolve(thin: Callable[..., ThinClient]) -> None:
 
 def test_a_lookup_without_an_answer(thin: Callable[..., ThinClient]) -> None:
     released = threading.Event()
-    with mock.patch.object(socket, "getaddrinfo", side_effect=lambda *_, **__: released.wait(10)):
+    with mock.patch.object(socket, "getaddrinfo", side_effect=lambda *_, **__: released.wait(40)):
         started = time.monotonic()
         with pytest.raises(AwsUnavailable, match=r"^UpdateItem: connect timeout$"):
-            update(thin("http://name.invalid"))
-        assert time.monotonic() - started < SLOWEST_SECONDS
+            update(thin("http://name.invalid", QUICK))
+        assert time.monotonic() - started < SOON_SECONDS
         released.set()
 
 
@@ -347,8 +347,8 @@ def test_eight_addresses_that_do_not_answer(thin: Callable[..., ThinClient]) -> 
         with mock.patch.object(socket, "getaddrinfo", return_value=found):
             started = time.monotonic()
             with pytest.raises(AwsUnavailable, match=r"^UpdateItem: connect timeout$") as caught:
-                update(thin(f"http://name.invalid:{port}"))
-        assert time.monotonic() - started < SLOWEST_SECONDS
+                update(thin(f"http://name.invalid:{port}", QUICK))
+        assert time.monotonic() - started < SOON_SECONDS
         assert caught.value.without_effect
 
 
@@ -390,7 +390,7 @@ class TestTls:
     ) -> None:
         tls, bundle = certificate(tmp_path, "localhost")
         with serving(well_behaved, tls=tls) as server:
-            here = thin(server.url, Timeouts(), variables={"AWS_CA_BUNDLE": str(bundle)})
+            here = thin(server.url, variables={"AWS_CA_BUNDLE": str(bundle)})
             assert [update(here), update(here)] == [1, 2]
         assert server.connections == 1
 
@@ -398,9 +398,9 @@ class TestTls:
     def test_it_reads(self, name: str, thin: Callable[..., ThinClient], tmp_path: Path) -> None:
         tls, bundle = certificate(tmp_path, "localhost")
         with serving(READABLE[name], well_behaved, tls=tls) as server:
-            here = thin(server.url, Timeouts(1, 5), variables={"AWS_CA_BUNDLE": str(bundle)})
+            here = thin(server.url, variables={"AWS_CA_BUNDLE": str(bundle)})
             assert update_at_once(here) == 7
-            assert server.first_ended.wait(5)
+            assert server.first_ended.wait(SOON_SECONDS)
             time.sleep(0.1)
             assert [update_at_once(here), update_at_once(here)] == [1, 2]
 
@@ -411,7 +411,7 @@ class TestTls:
         tls, bundle = certificate(tmp_path, "localhost")
         conversation, kind = BROKEN[name]
         with serving(conversation, tls=tls) as server:
-            here = thin(server.url, Timeouts(1, 3), variables={"AWS_CA_BUNDLE": str(bundle)})
+            here = thin(server.url, variables={"AWS_CA_BUNDLE": str(bundle)})
             with pytest.raises(AwsUnavailable, match=f"^UpdateItem: {kind}$"):
                 update(here)
 
@@ -420,7 +420,7 @@ class TestTls:
     ) -> None:
         tls, bundle = certificate(tmp_path, "elsewhere.example")
         with serving(well_behaved, tls=tls) as server:
-            here = thin(server.url, Timeouts(), variables={"AWS_CA_BUNDLE": str(bundle)})
+            here = thin(server.url, variables={"AWS_CA_BUNDLE": str(bundle)})
             with pytest.raises(AwsUnavailable, match=r"SSLCertVerificationError$") as caught:
                 update(here)
             assert caught.value.without_effect
@@ -432,15 +432,15 @@ class TestTls:
         tls, _ = certificate(tmp_path, "localhost")
         refused = pytest.raises(AwsUnavailable, match=r"SSLCertVerificationError$")
         with serving(well_behaved, tls=tls) as server, refused:
-            update(thin(server.url, Timeouts()))
+            update(thin(server.url))
         assert not server.requests
 
     def test_a_handshake_without_an_answer(self, thin: Callable[..., ThinClient]) -> None:
         with serving(lambda peer: peer.wait_for_close()) as server:
             started = time.monotonic()
             with pytest.raises(AwsUnavailable, match=r"^UpdateItem: connect timeout$"):
-                update(thin(server.url.replace("http:", "https:")))
-            assert time.monotonic() - started < SLOWEST_SECONDS
+                update(thin(server.url.replace("http:", "https:"), QUICK))
+            assert time.monotonic() - started < SOON_SECONDS
 
     def test_no_certificates_are_reported_at_once(self, tmp_path: Path) -> None:
         nothing = mock.Mock(capath=str(tmp_path))
