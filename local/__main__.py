@@ -14,8 +14,8 @@ def main() -> None:
     log_to_stdout()
     with serving(api_key) as url:
         print(
-            f"Wordtally is running on {url} (Ctrl-C ends it; counts are kept in memory).\n"
-            f"Post a text, then open the URL in the answer:\n\n  {curl(url, api_key)}\n",
+            f"Open {url} in a browser. (Ctrl-C ends it; counts are kept in memory.)\n"
+            f"Or post a text, then open the URL in the answer:\n\n  {curl(url, api_key)}\n",
             flush=True,
         )
         signal.sigwait([signal.SIGINT, signal.SIGTERM])

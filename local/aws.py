@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -71,7 +71,10 @@ def running(module: str = "local.aws") -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "MOTO_DISABLE_GLOBAL_CORS": "true",  # each bucket's own configuration counts, as on S3
+        },
         start_new_session=True,  # Ctrl-C is for the process that started it
     )
     assert process.stdin
@@ -87,8 +90,10 @@ def running(module: str = "local.aws") -> Iterator[str]:
         process.stdout.close()
 
 
-def create_storage(url: str, table: str, bucket: str, markers: str) -> None:
-    """What modules/storage creates, as far as the function sees it."""
+def create_storage(
+    url: str, table: str, bucket: str, markers: str, origins: Sequence[str] = ()
+) -> None:
+    """What modules/storage creates, as far as the function and pages of `origins` see it."""
     for name, keys in [(table, WORDS_KEY), (markers, MARKERS_KEY)]:
         client("dynamodb", url).create_table(
             TableName=name,
@@ -102,9 +107,11 @@ def create_storage(url: str, table: str, bucket: str, markers: str) -> None:
                 for attribute, (_, kind) in keys.items()
             ],
         )
-    client("s3", url).create_bucket(
-        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
-    )
+    s3 = client("s3", url)
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if origins:
+        rule = {"AllowedMethods": ["GET"], "AllowedOrigins": list(origins), "MaxAgeSeconds": 3600}
+        s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
 
 
 def delete_storage(url: str, table: str, bucket: str, markers: str) -> None:

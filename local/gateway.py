@@ -259,10 +259,11 @@ def _ask(authorizer: Function, identity_header: str, event: Event) -> Answer | N
     identity = event["headers"].get(identity_header)
     if not identity:
         return _message(401, "Unauthorized")
+    method, path = event["routeKey"].split(" ")
     request = {
         **{name: value for name, value in event.items() if name != "isBase64Encoded"},
         "type": "REQUEST",
-        "routeArn": "arn:aws:execute-api:eu-west-3:123456789012:local/$default/POST/",
+        "routeArn": f"arn:aws:execute-api:eu-west-3:123456789012:local/$default/{method}{path}",
         "identitySource": [identity],
     }
     try:

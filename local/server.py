@@ -45,10 +45,12 @@ def serving(api_key: str = "") -> Iterator[str]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.environment(cloud))
-        aws.create_storage(cloud, TABLE, BUCKET, MARKERS)
-        gateway.routes = {"POST /": route(api_key)}
+        port = server.bind_addr[1]
+        origins = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
+        aws.create_storage(cloud, TABLE, BUCKET, MARKERS, origins)
+        gateway.routes = routes(api_key)
         threading.Thread(target=server.serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.bind_addr[1]}/"
+        yield f"http://127.0.0.1:{port}/"
 
 
 def key_of_environment() -> str:
@@ -86,8 +88,8 @@ def curl(url: str, api_key: str) -> str:
     )
 
 
-def route(api_key: str) -> Route:
-    """POST /: the function, behind the authorizer if there is a key."""
+def routes(api_key: str) -> dict[str, Route]:
+    """The function's routes; all but the page's are behind the authorizer if there is a key."""
     settings = Settings.from_environment(
         {
             "AWS_REGION": aws.REGION,
@@ -105,10 +107,7 @@ def route(api_key: str) -> Route:
         return lambda event, context: handler.handle(lambda: instance, event, context)
 
     function = InProcessFunction(start)
-    if not api_key:
-        return Route(function)
     digests = {"API_KEY_SHA256": hashlib.sha256(api_key.encode()).hexdigest()}
-    return Route(
-        function,
-        InProcessFunction(lambda: lambda event, _: authorizer.authorize(event, digests)),
-    )
+    check = InProcessFunction(lambda: lambda event, _: authorizer.authorize(event, digests))
+    guarded = Route(function, check if api_key else None)
+    return {"POST /": guarded, "GET /report": guarded, "GET /": Route(function)}

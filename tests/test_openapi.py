@@ -70,8 +70,8 @@ def after_another_text(key: str) -> Route:
 
 
 SITUATIONS: dict[str, Callable[[], Route]] = {
-    "unauthorized": lambda: server.route("the right key"),
-    "forbidden": lambda: server.route("the right key"),
+    "unauthorized": lambda: server.routes("the right key")["POST /"],
+    "forbidden": lambda: server.routes("the right key")["POST /"],
     "idempotency_key_reused": lambda: after_another_text("of another text"),
     "internal_error": lambda: broken("AccessDeniedException"),
     "unavailable": lambda: broken("ThrottlingException"),

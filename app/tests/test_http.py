@@ -28,7 +28,7 @@ class Requests(unittest.TestCase):
     ) -> None:
         with self.assertRaises(errors.Rejected) as raised:
             http.request_of({**post(body), "headers": headers})
-        answer = http.failure(raised.exception, "request-1", has_key=False)
+        answer = http.failure(raised.exception, "request-1")
         found = json.loads(answer["body"])
         self.assertEqual((answer["statusCode"], found["code"]), (400, code), ascii(body)[:60])
         self.assertRegex(found["error"], r"^\S.*\.$")
@@ -162,19 +162,19 @@ class Answers(unittest.TestCase):
         answer = http.success(URL)
         self.assertEqual((answer["statusCode"], json.loads(answer["body"])), (200, {"url": URL}))
 
-    def failure(self, error: Exception, has_key: bool = False) -> tuple[int, dict[str, Any]]:
-        answer = http.failure(error, "request-1", has_key)
+    def failure(self, error: Exception, busy: str = "") -> tuple[int, dict[str, Any]]:
+        answer = http.failure(error, "request-1", busy)
         if answer["statusCode"] == 503:
             self.assertEqual(answer["headers"]["retry-after"], "1")
         return answer["statusCode"], json.loads(answer["body"])
 
     def test_unavailable_says_what_a_retry_would_do(self) -> None:
         error = errors.Unavailable("UpdateItem: ThrottlingException")
-        for has_key, sentence in [
-            (False, "may count them twice"),
-            (True, "nothing is counted twi"),
+        for request, sentence in [
+            (http.Request("a"), "may count them twice"),
+            (http.Request("a", "key"), "nothing is counted twice"),
         ]:
-            status, body = self.failure(error, has_key)
+            status, body = self.failure(error, request.sentence_when_busy)
             self.assertEqual((status, body["code"]), (503, "unavailable"))
             self.assertEqual(body["request_id"], "request-1")
             self.assertIn(sentence, body["error"])

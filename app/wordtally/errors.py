@@ -86,13 +86,22 @@ class IdempotencyKeyReused(Rejected):
     )
 
 
+class NoReport(WordtallyError):
+    """The bucket holds no report that this product wrote."""
+
+    status = 404
+    code = "no_report"
+    message = f"There is no report yet. POST a text to / first, such as {EXAMPLE}."
+
+
 class Unavailable(WordtallyError):
     """DynamoDB or S3 is throttling or unavailable, and retries did not help. `str(error)` names the
     call."""
 
     status = 503
     code = "unavailable"
-    message = (
+    message = "The service is busy. Send the request again in a moment."
+    message_without_key = (
         "The service is busy. Some words of this text may have been counted, so sending it again "
         "may count them twice. To retry safely, send an Idempotency-Key with each text."
     )

@@ -14,7 +14,7 @@ from wordtally import http, once, words
 from wordtally.aws.client import Client
 from wordtally.calls import Calls
 from wordtally.counts import DynamoDBCounts
-from wordtally.errors import WordtallyError
+from wordtally.errors import NoReport, Unavailable, WordtallyError
 from wordtally.ledger import DynamoDBLedger
 from wordtally.ranking import Published, Ranking, Reports
 from wordtally.reports import S3Reports
@@ -31,6 +31,10 @@ logger = logging.getLogger("wordtally")
 
 
 class LinkableReports(Reports, Protocol):
+    @property
+    def origin(self) -> str:
+        """Scheme and host of every URL."""
+
     def url(self, published: Published) -> str: ...
 
 
@@ -45,6 +49,13 @@ class Application:
     def tally(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
         """Count the words of `request` and return the URL of a report that includes them."""
         return self.reports.url(self.ranking.tally(counted, work, self.marker(request)))
+
+    def link(self, work: Work) -> str:
+        """The URL of the current report. Raise NoReport if there is none. Writes nothing."""
+        published = self.reports.read(work)
+        if published.report is None:
+            raise NoReport
+        return self.reports.url(published)
 
     def marker(self, request: http.Request) -> once.Marker | None:
         """The first marker of a request with an idempotency key."""
@@ -62,7 +73,7 @@ values of an HTTP event, never in its top-level names."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """`POST /` of the HTTP API (payload format 2.0), or RECONCILE."""
+    """A route of the HTTP API (payload format 2.0), or RECONCILE."""
     if event == RECONCILE:
         reconcile(_application(), context)
         return None
@@ -72,26 +83,38 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
 def handle(
     application: Callable[[], Application], event: dict[str, Any], context: Any
 ) -> http.Answer:
-    """Count the words of the text, update the report, answer with its URL and log one summary line.
+    """Answer the request and log one summary line. The API has no other routes than these:
 
-    Everything is checked before the first write, and before `application` creates its clients.
+    `POST /` counts the words of the text, updates the report and links to it. Everything is checked
+    before the first write, and before `application` creates its clients.
+    `GET /report` links to the current report.
+    `GET /` is the page.
+
     Neither text nor headers are ever logged.
     """
     started = time.perf_counter()
     work = Work(_request_deadline(event, context))
-    summary: dict[str, Any] = {}
-    has_key = False
+    route = event.get("routeKey", "POST /")
+    summary: dict[str, Any] = {"route": route}
+    busy = Unavailable.message
     try:
-        request = http.request_of(event)
-        has_key = request.idempotency_key is not None
-        counted = words.count(request.text)
-        summary.update(words=sum(counted.values()), distinct=len(counted))
-        answer = http.success(application().tally(request, counted, work))
+        if route == "GET /":
+            from wordtally import page  # here, so that other requests need not load it
+
+            answer = page.answer(event, application().reports.origin)
+        elif route == "GET /report":
+            answer = http.success(application().link(work))
+        else:
+            request = http.request_of(event)
+            busy = request.sentence_when_busy
+            counted = words.count(request.text)
+            summary.update(words=sum(counted.values()), distinct=len(counted))
+            answer = http.success(application().tally(request, counted, work))
     except Exception as error:  # noqa: BLE001 - the boundary
-        answer = http.failure(error, context.aws_request_id, has_key)
+        answer = http.failure(error, context.aws_request_id, busy)
         summary.update(_explained(error))
     summary["status"] = answer["statusCode"]
-    if "words" in summary:  # what was rejected before has no figures
+    if "words" in summary:  # nothing else has figures
         summary.update(work.figures())
     logger.info("request", extra={**summary, "milliseconds": _milliseconds_since(started)})
     return answer

@@ -39,6 +39,13 @@ class Request:
     api_key: str = field(default="", repr=False)
     """The header x-api-key; empty if it was not sent."""
 
+    @property
+    def sentence_when_busy(self) -> str:
+        """What a retry of this request does after Unavailable."""
+        if self.idempotency_key is None:
+            return Unavailable.message_without_key
+        return Unavailable.message_with_key
+
 
 def request_of(event: dict[str, Any]) -> Request:
     """The request in `event`. Raise a Rejected error for a bad one."""
@@ -52,18 +59,19 @@ def request_of(event: dict[str, Any]) -> Request:
 
 
 def success(url: str) -> Answer:
-    """The answer to a request that was counted: the URL of its report."""
+    """The answer that links to the report."""
     return _answer(200, {"url": url})
 
 
-def failure(error: Exception, request_id: str, has_key: bool) -> Answer:
-    """The answer to a request that ended in `error`; `has_key`: it has an idempotency key.
+def failure(error: Exception, request_id: str, busy: str = Unavailable.message) -> Answer:
+    """The answer to a request that ended in `error`. `busy` is the sentence for Unavailable: it
+    says what a retry of this request does.
 
-    Answers of 500 and above name the request, so that the operator finds it in the log.
+    Responses with a status of 500 and above include the request id, so that the operator can find
+    the request in the log.
     """
     if isinstance(error, Unavailable):
-        sentence = error.message_with_key if has_key else error.message
-        body = {"error": sentence, "code": error.code, "request_id": request_id}
+        body = {"error": busy, "code": error.code, "request_id": request_id}
         return _answer(error.status, body, {"retry-after": "1"})
     if isinstance(error, WordtallyError):
         return _answer(error.status, {"error": error.message, "code": error.code})

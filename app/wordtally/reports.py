@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
@@ -61,6 +62,12 @@ class S3Reports:
             if error.code in _CONFLICTS:
                 raise Conflict from error
             raise
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host of every URL, such as `https://reports.s3.eu-west-3.amazonaws.com`."""
+        url = urlsplit(self.url(Published()))
+        return f"{url.scheme}://{url.netloc}"
 
     def url(self, published: Published) -> str:
         """A presigned URL (SigV4, regional virtual-host endpoint) of that very version."""

@@ -1,0 +1,143 @@
+"use strict";
+
+/** An answer other than success, with a sentence for the person who looks at the page. */
+class Refusal extends Error {
+  /**
+   * @param {string} code the contract's, or one of `API_CODES`, or `lost`
+   * @param {string} sentence
+   * @param {number} retryAfterSeconds
+   */
+  constructor(code, sentence, retryAfterSeconds = 0) {
+    super(sentence);
+    this.code = code;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+
+  /** Whether the same request may be answered differently in a moment. */
+  get passes() {
+    return ["throttled", "unavailable", "timeout", "crashed", "lost"].includes(this.code);
+  }
+
+  /** Whether a key is missing or wrong. */
+  get wantsKey() {
+    return this.code === "key_missing" || this.code === "key_refused";
+  }
+}
+
+/** What the HTTP API answers itself, without the function, has a status but no code. */
+const API_CODES = /** @type {Record<number, string>} */ ({
+  401: "key_missing",
+  403: "key_refused",
+  404: "not_found",
+  413: "too_large",
+  429: "throttled",
+  500: "crashed",
+  503: "timeout",
+});
+
+/** Where the function's own sentence is for people who write programs, and where there is none. */
+const SENTENCES = /** @type {Record<string, string>} */ ({
+  key_missing: "Enter the key that its operator gave you.",
+  key_refused: "This key was refused. Enter another one.",
+  not_found: "The service is not at this address. It may have been taken down.",
+  too_large: "This is too large for the service.",
+  throttled: "The service gets too many requests at the moment.",
+  crashed: "The service failed to answer.",
+  timeout: "The service took too long to answer.",
+  lost: "The connection to the service is lost.",
+  unknown: "Something that is not this service answered.",
+  unavailable: "The service is busy.",
+  empty_parameter: "There is nothing to count. Enter a text first.",
+  no_words: "There are no words in this text.",
+  word_too_long: "There is a word of more than 1,024 bytes in this text. Put spaces between words.",
+});
+
+/** The HTTP API that serves this page. */
+class Api {
+  /** @type {string} */
+  #key = "";
+
+  constructor() {
+    try {
+      this.#key = sessionStorage.getItem("key") ?? "";
+    } catch {
+      // The browser keeps nothing, so the key lasts until the page is left.
+    }
+  }
+
+  get key() {
+    return this.#key;
+  }
+
+  set key(key) {
+    this.#key = key;
+    try {
+      sessionStorage.setItem("key", key);
+    } catch {
+      // As above.
+    }
+  }
+
+  /**
+   * Count a text. Under the same idempotency key it is counted once.
+   *
+   * @param {string} text
+   * @param {string} idempotencyKey
+   * @returns {Promise<string>} a URL of the report
+   * @throws {Refusal}
+   */
+  post(text, idempotencyKey) {
+    return this.#link("/", {
+      method: "POST",
+      headers: { "content-type": "application/json", "idempotency-key": idempotencyKey },
+      body: JSON.stringify({ parameter: text }),
+    });
+  }
+
+  /**
+   * @returns {Promise<string>} a URL of the current report
+   * @throws {Refusal}
+   */
+  report() {
+    return this.#link("/report", {});
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit} request
+   */
+  async #link(path, request) {
+    const key = this.#key ? { "x-api-key": this.#key } : {};
+    const { answer, body } = await fetched(path, { ...request, headers: { ...request.headers, ...key } });
+    if (answer.ok && typeof body.url === "string") {
+      return body.url;
+    }
+    const code = body.code ?? API_CODES[answer.status] ?? "unknown";
+    const sentence = SENTENCES[code] ?? body.error ?? SENTENCES.unknown;
+    const id = code === "internal_error" && body.request_id ? ` (Request id: ${body.request_id})` : "";
+    throw new Refusal(code, sentence + id, Number(answer.headers.get("retry-after")) || 0);
+  }
+}
+
+/**
+ * An answer and its JSON; `{}` if it is not a JSON object.
+ *
+ * @param {string} url
+ * @param {RequestInit} request
+ * @returns {Promise<{answer: Response, body: Record<string, any>}>}
+ * @throws {Refusal}
+ */
+async function fetched(url, request = {}) {
+  try {
+    const answer = await fetch(url, { ...request, credentials: "omit", signal: AbortSignal.timeout(60_000) });
+    const text = await answer.text();
+    try {
+      const body = JSON.parse(text);
+      return { answer, body: typeof body === "object" && body ? body : {} };
+    } catch {
+      return { answer, body: {} };
+    }
+  } catch {
+    throw new Refusal("lost", SENTENCES.lost);
+  }
+}

@@ -1,0 +1,273 @@
+"use strict";
+
+/**
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} type
+ * @returns {T}
+ */
+function element(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) {
+    throw new TypeError(`#${id} is missing`);
+  }
+  return found;
+}
+
+const api = new Api();
+
+/* The key */
+
+const keyForm = element("key-form", HTMLFormElement);
+const keyInput = element("key", HTMLInputElement);
+const keyTrouble = element("key-trouble", HTMLElement);
+
+/** @param {string} sentence */
+function askForKey(sentence) {
+  keyTrouble.textContent = sentence;
+  if (keyForm.hidden) {
+    keyForm.hidden = false;
+    keyInput.focus();
+  }
+}
+
+keyForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  api.key = keyInput.value.trim();
+  keyInput.value = "";
+  keyForm.hidden = true;
+  showCurl();
+  renewal.now();
+  posting?.run();
+});
+
+/* The report */
+
+const table = element("report", HTMLTableElement);
+const missing = element("report-missing", HTMLElement);
+const reportTrouble = element("report-trouble", HTMLElement);
+const renewed = element("renewed", HTMLElement);
+const json = element("json", HTMLAnchorElement);
+
+/**
+ * Show the report that a URL opens.
+ *
+ * @param {string} url
+ */
+async function show(url) {
+  draw(table.tBodies[0], await read(url));
+  table.hidden = renewed.hidden = json.hidden = false;
+  missing.hidden = true;
+  json.href = url;
+  const time = /** @type {HTMLTimeElement} */ (renewed.querySelector("time"));
+  const now = new Date();
+  time.dateTime = now.toISOString();
+  time.textContent = now.toLocaleTimeString();
+}
+
+/** @returns {Promise<boolean>} whether a renewal soon makes sense */
+async function renew() {
+  try {
+    await show(await api.report());
+    reportTrouble.textContent = "";
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refusal)) {
+      throw error;
+    }
+    missing.hidden = error.code !== "no_report";
+    reportTrouble.textContent = error.code === "no_report" || error.wantsKey ? "" : error.message;
+    if (error.wantsKey) {
+      askForKey(error.message);
+    }
+    return error.code === "no_report";
+  }
+}
+
+const renewal = new Renewal(renew);
+
+/* Posting */
+
+const textForm = element("text-form", HTMLFormElement);
+const textArea = element("text", HTMLTextAreaElement);
+const postButton = element("post", HTMLButtonElement);
+const fileInput = element("file", HTMLInputElement);
+const panel = element("posting", HTMLElement);
+const progress = element("progress", HTMLProgressElement);
+const pauseButton = element("pause", HTMLButtonElement);
+const stopButton = element("stop", HTMLButtonElement);
+const outcome = element("outcome", HTMLElement);
+const trouble = element("trouble", HTMLElement);
+
+/** @type {Posting | undefined} */
+let posting;
+
+/**
+ * @param {string} piece
+ * @param {string} key
+ */
+async function postPiece(piece, key) {
+  try {
+    const url = await api.post(piece, key);
+    // Counted, whether or not the report opens.
+    show(url).catch(() => renewal.now());
+  } catch (error) {
+    if (error instanceof Refusal && error.wantsKey) {
+      askForKey(error.message);
+    }
+    throw error;
+  }
+}
+
+/**
+ * @param {string} text
+ * @param {() => void} [counted] what to do when all of it is counted
+ */
+async function send(text, counted) {
+  const sending = new Posting(text, postPiece, showPosting);
+  trouble.textContent = outcome.textContent = "";
+  if (sending.pieces.length === 0) {
+    trouble.textContent = SENTENCES.empty_parameter;
+    return;
+  }
+  posting = sending;
+  await sending.run();
+  if (sending.state === "finished" && sending.refused.size === 0) {
+    counted?.();
+  }
+}
+
+function showPosting() {
+  if (!posting) {
+    return;
+  }
+  const { over, state, pieces, done } = posting;
+  const hadFocus = panel.contains(document.activeElement);
+  postButton.disabled = fileInput.disabled = !over;
+  panel.hidden = over;
+  progress.max = pieces.length;
+  progress.value = done;
+  pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
+  trouble.textContent = posting.trouble;
+  outcome.textContent = over ? summaryOf(posting) : stateOf(posting);
+  if (over && hadFocus) {
+    textArea.focus();
+  }
+}
+
+/** @param {Posting} posting */
+function stateOf({ state, done, pieces }) {
+  const what = state === "paused" ? "Paused" : "Sending";
+  return `${what}: ${NUMBER.format(done)} of ${pieces_(pieces.length)} done.`;
+}
+
+/** @param {number} count */
+function pieces_(count) {
+  return `${NUMBER.format(count)} ${count === 1 ? "piece" : "pieces"}`;
+}
+
+/**
+ * What was counted and what was not.
+ *
+ * @param {Posting} posting
+ */
+function summaryOf({ characters, counted, done, pieces, refused, retries, seconds, unsure }) {
+  const all = counted === pieces.length;
+  const sentences = [
+    all
+      ? `Counted: ${NUMBER.format(characters)} characters in ${pieces_(pieces.length)}`
+      : `Counted ${NUMBER.format(counted)} of ${pieces_(pieces.length)}`,
+  ];
+  sentences[0] += `, in ${seconds.toFixed(1)} s`;
+  sentences[0] += retries ? `, after ${NUMBER.format(retries)} ${retries === 1 ? "retry" : "retries"}.` : ".";
+  for (const [sentence, count] of refused) {
+    sentences.push(`Not counted: ${pieces_(count)}. ${sentence}`);
+  }
+  if (done < pieces.length) {
+    sentences.push(`Stopped: ${pieces_(pieces.length - done)} not counted.`);
+  }
+  if (unsure) {
+    sentences.push("One piece got no answer: it may have been counted.");
+  }
+  return sentences.join(" ");
+}
+
+textForm.addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(textArea.value, () => (textArea.value = ""));
+});
+
+fileInput.addEventListener("change", () => {
+  sendFile(fileInput.files);
+  fileInput.value = ""; // the same file can be chosen again
+});
+
+/** @param {FileList | null} files */
+async function sendFile(files) {
+  if (!files || files.length === 0 || (posting && !posting.over)) {
+    return;
+  }
+  outcome.textContent = trouble.textContent = "";
+  try {
+    if (files.length > 1) {
+      throw new NotText("One file at a time, please. Nothing was sent.");
+    }
+    await send(await textOf(files[0]));
+  } catch (error) {
+    if (!(error instanceof NotText)) {
+      throw error;
+    }
+    trouble.textContent = error.message;
+  }
+}
+
+pauseButton.addEventListener("click", () => (posting?.state === "paused" ? posting.run() : posting?.pause()));
+stopButton.addEventListener("click", () => posting?.stop());
+window.addEventListener("beforeunload", (event) => {
+  if (posting && !posting.over) {
+    event.preventDefault();
+  }
+});
+
+/* Drag and drop, on all of the page */
+
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  }
+});
+for (const end of ["dragleave", "drop"]) {
+  document.addEventListener(end, () => document.body.classList.remove("dropping"));
+}
+document.addEventListener("drop", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) {
+    event.preventDefault();
+    sendFile(event.dataTransfer.files);
+  }
+});
+
+/* The command line */
+
+const curl = element("curl", HTMLElement);
+const copied = element("copied", HTMLElement);
+
+function showCurl() {
+  const key = api.key ? ' -H "x-api-key: $API_KEY"' : "";
+  curl.textContent =
+    `curl -X POST -H "Content-Type: application/json"${key}` +
+    ` -d '{"parameter": "hello world"}' ${location.origin}/`;
+}
+
+element("copy", HTMLButtonElement).addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(curl.textContent ?? "");
+    copied.textContent = "Copied.";
+  } catch {
+    getSelection()?.selectAllChildren(curl);
+    copied.textContent = "Selected: copy it with your keyboard.";
+  }
+});
+
+showCurl();
+renewal.now();

@@ -1,0 +1,92 @@
+"use strict";
+
+/** Characters (code points) of a text that the service counts at once. */
+const MAX_CHARACTERS = 10_000;
+
+/** What is no text; its message is a sentence for the person who chose it. */
+class NotText extends Error {}
+
+/**
+ * The text of a file.
+ *
+ * @param {Blob} file
+ * @returns {Promise<string>}
+ * @throws {NotText}
+ */
+async function textOf(file) {
+  let text;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+  } catch (error) {
+    if (error instanceof DOMException) {
+      throw new NotText("The browser cannot read this file. Is it a folder?");
+    }
+    if (error instanceof RangeError) {
+      throw new NotText("This file is too large for a browser.");
+    }
+    throw new NotText("This file is not UTF-8 text, so nothing of it was sent.");
+  }
+  if (text.includes("\0")) {
+    throw new NotText("This file is not text, so nothing of it was sent.");
+  }
+  return text;
+}
+
+/**
+ * `text` in order, in pieces of at most MAX_CHARACTERS, cut between words. Pieces of white space
+ * alone are left out.
+ *
+ * @param {string} text
+ */
+function cut(text) {
+  const pieces = [];
+  for (let start = 0, end = 0; start < text.length; start = end) {
+    end = endOfPiece(text, start);
+    const piece = text.slice(start, end);
+    if (piece.trim()) {
+      pieces.push(piece);
+    }
+  }
+  return pieces;
+}
+
+/**
+ * @param {string} text
+ * @param {number} start
+ */
+function endOfPiece(text, start) {
+  let end = start;
+  for (let count = 0; count < MAX_CHARACTERS && end < text.length; count++) {
+    end += /** @type {number} */ (text.codePointAt(end)) > 0xffff ? 2 : 1;
+  }
+  if (end === text.length) {
+    return end;
+  }
+  for (let at = end; at > start; at--) {
+    // \s would include U+FEFF, which a word may contain.
+    if (/\p{White_Space}/u.test(text[at])) {
+      return at;
+    }
+  }
+  return start + lastBoundary(text.slice(start, end));
+}
+
+/**
+ * Where to cut a text without white space, such as Chinese: after its last punctuation, or else
+ * before its last word, or else at its end.
+ *
+ * @param {string} text
+ */
+function lastBoundary(text) {
+  let beforeWord = 0;
+  let afterPunctuation = 0;
+  let punctuation = false;
+  for (const { index, isWordLike } of new Intl.Segmenter("en", { granularity: "word" }).segment(text)) {
+    beforeWord = index;
+    if (punctuation) {
+      afterPunctuation = index;
+    }
+    punctuation = !isWordLike;
+  }
+  return afterPunctuation || beforeWord || text.length;
+}

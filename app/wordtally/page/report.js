@@ -1,0 +1,95 @@
+"use strict";
+
+/** @typedef {{word: string, times: number}} Entry */
+
+const NUMBER = new Intl.NumberFormat("en");
+
+/**
+ * The report that a URL opens.
+ *
+ * @param {string} url
+ * @returns {Promise<Entry[]>}
+ * @throws {Refusal}
+ */
+async function read(url) {
+  const { answer, body } = await fetched(url);
+  if (!answer.ok || !Array.isArray(body.top10words)) {
+    throw new Refusal("unknown", "The report could not be opened.");
+  }
+  return body.top10words;
+}
+
+/**
+ * Draw the report into the body of a table. The rows stay, so that a bar grows from where it is.
+ *
+ * @param {HTMLTableSectionElement} rows
+ * @param {Entry[]} entries
+ */
+function draw(rows, entries) {
+  while (rows.rows.length > entries.length) {
+    rows.deleteRow(-1);
+  }
+  const most = entries.length ? entries[0].times : 1;
+  entries.forEach(({ word, times }, place) => {
+    const row = rows.rows[place] ?? appendRow(rows);
+    const name = /** @type {HTMLElement} */ (row.cells[0].firstElementChild);
+    name.textContent = name.title = word;
+    const bar = /** @type {HTMLElement} */ (row.cells[1].firstElementChild);
+    bar.style.setProperty("--share", String(times / most));
+    bar.nextSibling?.replaceWith(NUMBER.format(times));
+  });
+}
+
+/** @param {HTMLTableSectionElement} rows */
+function appendRow(rows) {
+  const row = rows.insertRow();
+  const header = document.createElement("th");
+  header.scope = "row";
+  const name = document.createElement("div");
+  name.dir = "auto"; // each word in its own direction, whatever its neighbours are
+  header.append(name);
+  const bar = document.createElement("span");
+  bar.className = "bar";
+  row.append(header);
+  row.insertCell().append(bar, "");
+  return row;
+}
+
+/**
+ * Renews what is shown: now, then every few seconds while the page is visible, less often after
+ * each failure.
+ */
+class Renewal {
+  static SECONDS = 10;
+  static MOST_SECONDS = 300;
+
+  #failures = 0;
+  #timer = 0;
+  #running = false;
+
+  /** @param {() => Promise<boolean>} renew resolves to whether it succeeded */
+  constructor(renew) {
+    this.renew = renew;
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.now()));
+    window.addEventListener("online", () => this.now());
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+
+  async now() {
+    this.stop();
+    if (this.#running) {
+      return;
+    }
+    this.#running = true;
+    this.#failures = (await this.renew()) ? 0 : this.#failures + 1;
+    this.#running = false;
+    if (!document.hidden) {
+      const seconds = Math.min(Renewal.SECONDS * 2 ** this.#failures, Renewal.MOST_SECONDS);
+      this.stop();
+      this.#timer = setTimeout(() => this.now(), seconds * 1000);
+    }
+  }
+}
