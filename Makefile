@@ -15,6 +15,7 @@ RUN := .venv/run/bin/python
 TEST := .venv/test/bin/python
 RUNTIME := .venv/runtime/bin/python
 BENCH := .venv/bench/bin/python
+NODE_TOOLS := PATH="$(CURDIR)/.venv/test/bin:$$PATH" .venv/page/node_modules/.bin
 
 # Fails with a sentence, before anything is installed or run.
 define check_python
@@ -66,11 +67,13 @@ unit: ## The unit tests alone: the standard library, nothing installed
 	cd app && $(PYTHON) -m unittest discover -s tests
 
 .PHONY: lint
-lint: .venv/test/ready ## Format, lint, type and security checks
+lint: .venv/test/ready .venv/page/ready ## Format, lint, type and security checks
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
 	$(TEST) -m mypy
 	$(TEST) -m bandit --quiet --configfile pyproject.toml --recursive app/wordtally modules local verify
+	$(NODE_TOOLS)/biome ci --colors=off --error-on-warnings --config-path=tests/page app/wordtally/page
+	$(NODE_TOOLS)/tsc --project tests/page
 
 .PHONY: checkov
 checkov: .venv/checkov/ready ## Security checks of the Terraform files
@@ -81,9 +84,10 @@ audit: .venv/audit/ready ## Known vulnerabilities of the pinned packages (needs 
 	.venv/audit/bin/python tests/audit.py
 
 .PHONY: format
-format: .venv/test/ready ## Put every file into the house's format
+format: .venv/test/ready .venv/page/ready ## Put every file into the house's format
 	$(TEST) -m ruff check --fix
 	$(TEST) -m ruff format
+	$(NODE_TOOLS)/biome format --write --config-path=tests/page app/wordtally/page
 	! command -v terraform >/dev/null || terraform fmt -recursive
 
 .PHONY: bench
@@ -102,6 +106,8 @@ pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	  bench/requirements; do \
 	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
+	.venv/test/bin/npm install --prefix tests/page --save-exact --package-lock-only --omit-lockfile-registry-resolved \
+	  @biomejs/biome@latest axe-core@latest typescript@latest
 
 .PHONY: clean
 clean: ## Remove what the other targets made
@@ -123,4 +129,12 @@ clean: ## Remove what the other targets made
 	rm -rf .venv/$*
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# What checks the page, by the Node.js of .venv/test.
+.venv/page/ready: tests/page/package-lock.json .venv/test/ready
+	rm -rf .venv/page
+	mkdir -p .venv/page
+	cp tests/page/package.json tests/page/package-lock.json .venv/page
+	.venv/test/bin/npm ci --prefix .venv/page --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@

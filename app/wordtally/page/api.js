@@ -107,14 +107,18 @@ class Api {
    * @param {RequestInit} request
    */
   async #link(path, request) {
-    const key = this.#key ? { "x-api-key": this.#key } : {};
-    const { answer, body } = await fetched(path, { ...request, headers: { ...request.headers, ...key } });
+    const headers = new Headers(request.headers);
+    if (this.#key) {
+      headers.set("x-api-key", this.#key);
+    }
+    const { answer, body } = await fetched(path, { ...request, headers });
     if (answer.ok && typeof body.url === "string") {
       return body.url;
     }
     const code = body.code ?? API_CODES[answer.status] ?? "unknown";
     const sentence = SENTENCES[code] ?? body.error ?? SENTENCES.unknown;
-    const id = code === "internal_error" && body.request_id ? ` (Request id: ${body.request_id})` : "";
+    const id =
+      code === "internal_error" && body.request_id ? ` (Request id: ${body.request_id})` : "";
     throw new Refusal(code, sentence + id, Number(answer.headers.get("retry-after")) || 0);
   }
 }
@@ -124,12 +128,17 @@ class Api {
  *
  * @param {string} url
  * @param {RequestInit} request
+ * @param {string} sentence for the Refusal
  * @returns {Promise<{answer: Response, body: Record<string, any>}>}
  * @throws {Refusal}
  */
-async function fetched(url, request = {}) {
+async function fetched(url, request, sentence = SENTENCES.lost) {
   try {
-    const answer = await fetch(url, { ...request, credentials: "omit", signal: AbortSignal.timeout(60_000) });
+    const answer = await fetch(url, {
+      ...request,
+      credentials: "omit",
+      signal: AbortSignal.timeout(60_000),
+    });
     const text = await answer.text();
     try {
       const body = JSON.parse(text);
@@ -138,6 +147,6 @@ async function fetched(url, request = {}) {
       return { answer, body: {} };
     }
   } catch {
-    throw new Refusal("lost", SENTENCES.lost);
+    throw new Refusal("lost", sentence);
   }
 }

@@ -38,7 +38,9 @@ keyForm.addEventListener("submit", (event) => {
   keyForm.hidden = true;
   showCurl();
   renewal.now();
-  posting?.run();
+  if (posting?.trouble) {
+    posting.run();
+  }
 });
 
 /* The report */
@@ -49,13 +51,22 @@ const reportTrouble = element("report-trouble", HTMLElement);
 const renewed = element("renewed", HTMLElement);
 const json = element("json", HTMLAnchorElement);
 
+let begun = 0;
+let shown = 0;
+
 /**
- * Show the report that a URL opens.
+ * Show the report that a URL opens, unless a newer one is shown by then.
  *
  * @param {string} url
  */
 async function show(url) {
-  draw(table.tBodies[0], await read(url));
+  const number = ++begun;
+  const entries = await read(url);
+  if (number < shown) {
+    return;
+  }
+  shown = number;
+  draw(table.tBodies[0], entries);
   table.hidden = renewed.hidden = json.hidden = false;
   missing.hidden = true;
   json.href = url;
@@ -110,7 +121,10 @@ async function postPiece(piece, key) {
   try {
     const url = await api.post(piece, key);
     // Counted, whether or not the report opens.
-    show(url).catch(() => renewal.now());
+    show(url).then(
+      () => renewal.later(),
+      () => renewal.now(),
+    );
   } catch (error) {
     if (error instanceof Refusal && error.wantsKey) {
       askForKey(error.message);
@@ -179,7 +193,9 @@ function summaryOf({ characters, counted, done, pieces, refused, retries, second
       : `Counted ${NUMBER.format(counted)} of ${pieces_(pieces.length)}`,
   ];
   sentences[0] += `, in ${seconds.toFixed(1)} s`;
-  sentences[0] += retries ? `, after ${NUMBER.format(retries)} ${retries === 1 ? "retry" : "retries"}.` : ".";
+  sentences[0] += retries
+    ? `, after ${NUMBER.format(retries)} ${retries === 1 ? "retry" : "retries"}.`
+    : ".";
   for (const [sentence, count] of refused) {
     sentences.push(`Not counted: ${pieces_(count)}. ${sentence}`);
   }
@@ -204,7 +220,11 @@ fileInput.addEventListener("change", () => {
 
 /** @param {FileList | null} files */
 async function sendFile(files) {
-  if (!files || files.length === 0 || (posting && !posting.over)) {
+  if (!files || files.length === 0) {
+    return;
+  }
+  if (posting && !posting.over) {
+    trouble.textContent = "Another text is being sent. Wait for it, or stop it.";
     return;
   }
   outcome.textContent = trouble.textContent = "";
@@ -221,7 +241,9 @@ async function sendFile(files) {
   }
 }
 
-pauseButton.addEventListener("click", () => (posting?.state === "paused" ? posting.run() : posting?.pause()));
+pauseButton.addEventListener("click", () =>
+  posting?.state === "paused" ? posting.run() : posting?.pause(),
+);
 stopButton.addEventListener("click", () => posting?.stop());
 window.addEventListener("beforeunload", (event) => {
   if (posting && !posting.over) {

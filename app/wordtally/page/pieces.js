@@ -81,7 +81,9 @@ function lastBoundary(text) {
   let beforeWord = 0;
   let afterPunctuation = 0;
   let punctuation = false;
-  for (const { index, isWordLike } of new Intl.Segmenter("en", { granularity: "word" }).segment(text)) {
+  for (const { index, isWordLike } of new Intl.Segmenter("en", { granularity: "word" }).segment(
+    text,
+  )) {
     beforeWord = index;
     if (punctuation) {
       afterPunctuation = index;

@@ -12,7 +12,7 @@ const NUMBER = new Intl.NumberFormat("en");
  * @throws {Refusal}
  */
 async function read(url) {
-  const { answer, body } = await fetched(url);
+  const { answer, body } = await fetched(url, {}, "The report could not be opened.");
   if (!answer.ok || !Array.isArray(body.top10words)) {
     throw new Refusal("unknown", "The report could not be opened.");
   }
@@ -70,12 +70,23 @@ class Renewal {
   /** @param {() => Promise<boolean>} renew resolves to whether it succeeded */
   constructor(renew) {
     this.renew = renew;
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.now()));
+    document.addEventListener("visibilitychange", () =>
+      document.hidden ? this.stop() : this.now(),
+    );
     window.addEventListener("online", () => this.now());
   }
 
   stop() {
     clearTimeout(this.#timer);
+  }
+
+  /** After the interval, counted from now. */
+  later() {
+    this.stop();
+    if (!document.hidden) {
+      const seconds = Math.min(Renewal.SECONDS * 2 ** this.#failures, Renewal.MOST_SECONDS);
+      this.#timer = setTimeout(() => this.now(), seconds * 1000);
+    }
   }
 
   async now() {
@@ -86,10 +97,6 @@ class Renewal {
     this.#running = true;
     this.#failures = (await this.renew()) ? 0 : this.#failures + 1;
     this.#running = false;
-    if (!document.hidden) {
-      const seconds = Math.min(Renewal.SECONDS * 2 ** this.#failures, Renewal.MOST_SECONDS);
-      this.stop();
-      this.#timer = setTimeout(() => this.now(), seconds * 1000);
-    }
+    this.later();
   }
 }
