@@ -98,6 +98,10 @@ bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/pl
 load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Put load on run and stack, or on URL= (USERS=32 SECONDS=60 API_KEY=)
 	@$(BENCH) -m bench.load
 
+.PHONY: picture
+picture: .venv/test/ready ## Draw docs/page.png anew, in a browser
+	@PYTHONPATH=.:app:tests $(TEST) tests/picture.py
+
 .PHONY: pin
 pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv

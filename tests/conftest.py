@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
+import terraform
 from hostile import CREDENTIALS, PATIENT
 from hypothesis import settings
 from wordtally.aws.connections import Timeouts
@@ -72,9 +74,9 @@ def curl_line(process: subprocess.Popen[str]) -> str:
 
 
 @contextlib.contextmanager
-def running_product() -> Iterator[str]:
+def running_product(**variables: str) -> Iterator[str]:
     """The URL of the whole product, as `make run` serves it."""
-    process = start_product(PORT="0")
+    process = start_product(**{"PORT": "0", **variables})
     assert process.stdout
     url = shlex.split(curl_line(process))[-1]
     # It logs a line a request; a pipe that nobody empties would stop it.
@@ -128,7 +130,7 @@ def thin() -> Iterator[Callable[..., ThinClient]]:
 
 
 SLOWEST_FIRST = [
-    *["verify", "deployment", "interpreters", "security", "bootstrap", "terraform"],
+    *["verify", "deployment", "page", "interpreters", "security", "bootstrap", "terraform"],
     *["faults", "wire", "deadline", "local", "thin_client", "random_walks"],
 ]
 """Files that take long, so that none of them is left to one worker at the end."""
@@ -145,7 +147,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """List the interpreters that ran the unit tests, and warn of skipped Terraform tests."""
+    """List the interpreters that ran the unit tests, and say loudly what was not tested."""
     interpreters = [
         value
         for report in terminalreporter.stats.get("passed", [])
@@ -154,12 +156,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if interpreters:
         terminalreporter.write_line(f"{INTERPRETERS} {', '.join(interpreters)}")
-    skipped = [
-        report
-        for report in terminalreporter.stats.get("skipped", [])
-        if "TERRAFORM NOT TESTED" in str(report.longrepr)
-    ]
-    if skipped:
-        terminalreporter.write_sep("!", "TERRAFORM WAS NOT TESTED", red=True, bold=True)
-        terminalreporter.write_line(str(skipped[0].longrepr[2]), red=True)
-        terminalreporter.write_line(f"{len(skipped)} tests skipped.", red=True)
+    for what in (terraform.NOT_TESTED, browser.NOT_TESTED):
+        skipped = [
+            report
+            for report in terminalreporter.stats.get("skipped", [])
+            if what in str(report.longrepr)
+        ]
+        if skipped:
+            terminalreporter.write_sep("!", what, red=True, bold=True)
+            terminalreporter.write_line(str(skipped[0].longrepr[2]), red=True)
+            terminalreporter.write_line(f"{len(skipped)} tests skipped.", red=True)

@@ -8,14 +8,16 @@ import pytest
 from local import terraform
 from local.terraform import ROOT, flags
 
-__all__ = ["ROOT", "Terraform", "flags", "missing", "needed"]
+__all__ = ["NOT_TESTED", "ROOT", "Terraform", "flags", "missing", "needed"]
+
+NOT_TESTED = "TERRAFORM WAS NOT TESTED"
 
 
 def missing(reason: str) -> None:
     """Skip, or fail where the Terraform tests are required (REQUIRE_TERRAFORM, set by CI)."""
     if os.environ.get("REQUIRE_TERRAFORM"):
         pytest.fail(f"Terraform tests are required here, but {reason}")
-    pytest.skip(f"TERRAFORM NOT TESTED: {reason}")
+    pytest.skip(f"{NOT_TESTED}: {reason}")
 
 
 def needed() -> None:

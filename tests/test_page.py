@@ -1,0 +1,558 @@
+"""The page in a real browser, served by `make run`. test_deployment.py opens the deployed one."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import browser as browsers
+import pytest
+import requests
+from browser import Visitor
+from conftest import running_product
+from description import EXAMPLES, Example
+from playwright.sync_api import Browser, Dialog, Request, Route, expect
+from wordtally import http, ranking, words
+
+pytestmark = pytest.mark.slow
+
+BOOK = (browsers.ROOT / "examples/alice.txt").read_text(encoding="utf-8")
+KEY = "a key of the tests".replace(" ", "-")
+PHONE = {"width": 320, "height": 640}
+
+Open = Callable[..., Visitor]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsers.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def product(browser: Browser) -> Iterator[str]:
+    """Shared: a test cannot know what others have posted."""
+    with running_product() as url:
+        yield url
+
+
+@pytest.fixture
+def fresh(browser: Browser) -> Iterator[str]:
+    """Nothing is counted yet."""
+    with running_product() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def guarded(browser: Browser) -> Iterator[str]:
+    with running_product(API_KEY=KEY) as url:
+        requests.post(url, json={"parameter": "a"}, headers={"x-api-key": KEY}, timeout=30)
+        yield url
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens the page in a browser profile of its own; a visitor's complaints fail the test."""
+    visitors = []
+
+    def open_(url: str, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, url, **options))
+        return visitors[-1]
+
+    yield open_
+    for visitor in visitors:
+        visitor.close()
+
+
+def post(url: str, text: str) -> None:
+    assert requests.post(url, json={"parameter": text}, timeout=30).status_code == 200
+
+
+def top(text: str) -> list[tuple[str, int]]:
+    return list(ranking.top(Counter(words.split(text)).items()))
+
+
+def keys_of(sent: list[Request]) -> list[str]:
+    return [request.headers["idempotency-key"] for request in sent]
+
+
+class TestTheReport:
+    def test_a_first_text_becomes_bars(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh, permissions=["clipboard-read", "clipboard-write"]).open()
+        page = here.page
+        expect(page.locator("#report-missing")).to_be_visible()
+        here.picture("empty")
+        page.fill("#text", "the cat and the dog and the bird")
+        page.click("#post")
+        expect(page.locator("#outcome")).to_have_text(
+            re.compile(r"^Counted: 32 characters in 1 piece, in \d+\.\d s\.$")
+        )
+        expect(page.locator("#report tbody tr")).to_have_count(5)
+        assert here.report() == [("the", 3), ("and", 2), ("bird", 1), ("cat", 1), ("dog", 1)]
+        expect(page.locator("#report-missing")).to_be_hidden()
+        assert page.input_value("#text") == ""
+
+        page.wait_for_function(
+            "[...document.querySelectorAll('.bar')].every(bar => !bar.getAnimations().length)"
+        )
+        bars = here.bars()
+        assert len({bar["x"] for bar in bars}) == 1  # one baseline
+        shares = [round(bar["width"] / bars[0]["width"], 1) for bar in bars]
+        assert shares == [1, 0.7, 0.3, 0.3, 0.3]
+
+        link = page.get_attribute("#json", "href") or ""
+        assert requests.get(link, timeout=30).json()["top10words"][0] == {"word": "the", "times": 3}
+        page.click("#copy")
+        expect(page.locator("#copied")).to_have_text("Copied.")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == here.text("#curl")
+        assert fresh in copied
+        assert "x-api-key" not in copied
+
+    def test_it_renews_itself_while_it_is_visible(self, fresh: str, visit: Open) -> None:
+        post(fresh, "one one")
+        here = visit(fresh)
+        here.page.clock.install()
+        here.open()
+        expect(here.page.locator("#report tbody tr")).to_have_count(1)
+        renewed = here.text("#renewed")
+
+        post(fresh, "two")
+        here.pass_seconds(11)
+        expect(here.page.locator("#report tbody tr")).to_have_count(2)
+        assert here.text("#renewed") != renewed
+
+        set_visibility(here, hidden=True)
+        post(fresh, "three")
+        before = len(here.asked("GET", "/report"))
+        here.pass_seconds(600)
+        assert len(here.asked("GET", "/report")) == before
+        set_visibility(here, hidden=False)
+        expect(here.page.locator("#report tbody tr")).to_have_count(3)
+
+    def test_it_renews_less_often_after_failures(self, product: str, visit: Open) -> None:
+        post(product, "a")
+        here = visit(product)
+        here.page.clock.install()
+        here.open()
+        expect(here.page.locator("#report")).to_be_visible()
+        here.page.route("**/report", lambda route: route.abort())
+        asked = []
+        for _ in range(20):
+            here.pass_seconds(60)
+            expect(here.page.locator("#report-trouble")).to_have_text(
+                "The connection to the service is lost."
+            )
+            asked.append(len(here.asked("GET", "/report")))
+        # Twice as long each time, up to five minutes.
+        assert asked[-1] <= 9
+        assert asked[-1] - asked[-6] == 1
+        here.page.unroute("**/report")
+        here.pass_seconds(320)
+        expect(here.page.locator("#report-trouble")).to_have_text("")
+
+    def test_hostile_words_are_text(self, product: str, visit: Open) -> None:
+        hostile = [
+            "<img src=x onerror=alert(1)>",
+            "\u202eevil\u2066",
+            "مرحبا",
+            "w" * 1024,
+            "</script><script>alert(1)</script>",
+        ]
+        entries = [{"word": word, "times": 5 - n} for n, word in enumerate(hostile)]
+        post(product, "a")
+        here = visit(product)
+        here.page.route(
+            "**/top.json?*",
+            lambda route: route.fulfill(
+                json={"top10words": entries}, headers={"access-control-allow-origin": "*"}
+            ),
+        )
+        here.open()
+        expect(here.page.locator("#report tbody tr")).to_have_count(5)
+        here.picture("hostile")
+        assert [word for word, _ in here.report()] == hostile
+        assert here.page.locator("img").count() == 0
+        names = here.page.locator("#report tbody th div")
+        assert names.nth(2).evaluate("e => getComputedStyle(e).direction") == "rtl"
+        assert names.nth(1).evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
+        assert names.nth(3).evaluate("e => e.scrollWidth > e.clientWidth")
+        assert names.nth(3).get_attribute("title") == "w" * 1024
+        # No row is higher than another, and no bar begins elsewhere.
+        assert len({(bar["x"], bar["height"]) for bar in here.bars()}) == 1
+
+
+def set_visibility(here: Visitor, hidden: bool) -> None:
+    here.page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+class TestPosting:
+    def test_a_dropped_book_survives_a_lost_connection(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        page = here.page
+        here.drop(BOOK.encode(), "alice.txt")
+        expect(page.locator("#outcome")).to_have_text(re.compile("^Sending: 3 of 15"))
+        here.picture("sending")
+        here.context.set_offline(True)
+        expect(page.locator("#trouble")).to_have_text(
+            "The connection to the service is lost. Trying again …"
+        )
+        here.picture("offline")
+        here.context.set_offline(False)
+        expect(page.locator("#outcome")).to_have_text(re.compile("^Sending: 7 of 15"))
+
+        page.click("#pause")
+        expect(page.locator("#pause")).to_have_text("Resume")
+        expect(page.locator("#outcome")).to_have_text(re.compile("^Paused: "))
+        page.wait_for_timeout(1_500)  # the piece in flight
+        sent = len(here.asked("POST", "/"))
+        page.wait_for_timeout(1_000)
+        assert len(here.asked("POST", "/")) == sent
+        here.picture("paused")
+        page.click("#pause")
+
+        expect(page.locator("#outcome")).to_have_text(
+            re.compile(r"^Counted: 148,476 characters in 15 pieces, in [\d.]+ s, after \d+ retr"),
+            timeout=120_000,
+        )
+        page.wait_for_function(
+            "times => document.querySelector('#report td')?.textContent.trim() === times",
+            arg="1,642",
+        )
+        here.picture("counted")
+        assert here.report() == top(BOOK)
+        assert page.locator("#posting").is_hidden()
+        assert len(set(keys_of(here.asked("POST", "/")))) == 15
+
+    def test_an_answer_that_is_lost_counts_nothing_twice(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        lost = 0
+
+        def lose(route: Route) -> None:
+            nonlocal lost
+            if route.request.method == "POST" and lost < 2:
+                lost += 1
+                route.fetch()  # it is counted
+                route.abort()
+            else:
+                route.continue_()
+
+        here.page.route(fresh, lose)
+        here.page.fill("#text", "once once")
+        here.page.click("#post")
+        expect(here.page.locator("#outcome")).to_contain_text("after 2 retries")
+        assert here.report() == [("once", 2)]
+        assert len(set(keys_of(here.asked("POST", "/")))) == 1
+
+    def test_the_same_text_again_is_another_text(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        for times in (1, 2):
+            here.page.fill("#text", "again")
+            here.page.click("#post")
+            expect(here.page.locator("#report td")).to_have_text(str(times))
+
+    def test_it_waits_as_long_as_the_service_asks(self, product: str, visit: Open) -> None:
+        here = visit(product).open()
+        here.page.route(
+            product,
+            lambda route: route.fulfill(
+                status=429, json={"message": "Too Many Requests"}, headers={"retry-after": "3"}
+            ),
+            times=1,
+        )
+        here.page.fill("#text", "patience")
+        here.page.click("#post")
+        expect(here.page.locator("#trouble")).to_have_text(
+            "The service gets too many requests at the moment. Trying again …"
+        )
+        expect(here.page.locator("#outcome")).to_contain_text("after 1 retry")
+        seconds = re.search(r"in ([\d.]+) s", here.text("#outcome"))
+        assert seconds
+        assert float(seconds[1]) >= 3
+
+    def test_it_gives_up_until_it_is_resumed(self, product: str, visit: Open) -> None:
+        here = visit(product)
+        here.page.clock.install()
+        here.open()
+        here.page.route(product, lambda route: route.abort())
+        here.page.fill("#text", "later")
+        here.page.click("#post")
+        for _ in range(10):
+            here.pass_seconds(31)
+        expect(here.page.locator("#pause")).to_have_text("Resume")
+        assert here.text("#trouble") == "The connection to the service is lost."
+        assert len(here.asked("POST", "/")) == 8
+        here.page.unroute(product)
+        here.page.click("#pause")
+        expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
+
+    def test_a_piece_that_is_refused_does_not_stop_the_others(
+        self, fresh: str, visit: Open
+    ) -> None:
+        here = visit(fresh).open()
+        pieces = ["fine " * 2_000, "!!! " * 2_500, "x" * 2_000 + " " * 8_000, "good " * 2_000]
+        here.drop("".join(pieces).encode(), "mixed.txt")
+        expect(here.page.locator("#outcome")).to_have_text(
+            re.compile(
+                r"^Counted 2 of 4 pieces, in [\d.]+ s\. "
+                r"Not counted: 1 piece\. There are no words in this text\. "
+                r"Not counted: 1 piece\. There is a word of more than 1,024 bytes in this text\."
+            )
+        )
+        expect(here.page.locator("#report tbody tr")).to_have_count(2)
+        here.picture("refused")
+        assert here.report() == [("fine", 2000), ("good", 2000)]
+
+    def test_a_stopped_text_says_what_is_missing(self, product: str, visit: Open) -> None:
+        here = visit(product).open()
+        here.drop(BOOK.encode(), "alice.txt")
+        expect(here.page.locator("#outcome")).to_have_text(re.compile("^Sending: 2 of 15"))
+        here.page.click("#stop")
+        expect(here.page.locator("#outcome")).to_have_text(
+            re.compile(r"Counted (\d+) of 15 pieces, .*Stopped: (\d+) pieces not counted\.")
+        )
+        expect(here.page.locator("#posting")).to_be_hidden()
+        expect(here.page.locator("#text")).to_be_focused()
+        expect(here.page.locator("#post")).to_be_enabled()
+
+    def test_leaving_in_the_middle_is_asked_about(self, product: str, visit: Open) -> None:
+        here = visit(product).open()
+        asked = []
+
+        def leave(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        here.page.on("dialog", leave)
+        here.page.click("h1")  # browsers ask only on pages that were used
+        here.drop(BOOK.encode(), "alice.txt")
+        expect(here.page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
+        here.open()
+        assert asked == ["beforeunload"]
+
+    @pytest.mark.parametrize(
+        ("content", "names", "sentence"),
+        [
+            ("naïve".encode("latin-1"), ["a.txt"], "This file is not UTF-8 text"),
+            (b"\x1f\x8b\x08\x00\x00", ["a.gz"], "This file is not UTF-8 text"),
+            (b"PK\x03\x04\x00\x00", ["a.docx"], "This file is not text"),
+            (b"", ["empty.txt"], "There is nothing to count"),
+            (b" \n", ["blank.txt"], "There is nothing to count"),
+            (b"a", ["one.txt", "two.txt"], "One file at a time"),
+        ],
+    )
+    def test_a_file_that_is_no_text_is_refused_before_anything_is_sent(
+        self, content: bytes, names: list[str], sentence: str, product: str, visit: Open
+    ) -> None:
+        here = visit(product).open()
+        here.drop(content, *names)
+        expect(here.page.locator("#trouble")).to_contain_text(sentence)
+        assert here.asked("POST", "/") == []
+
+    def test_a_chosen_file_loses_its_byte_order_mark(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        here.page.set_input_files(
+            "#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"\xef\xbb\xbfword word"}
+        )
+        expect(here.page.locator("#report td")).to_have_text("2")
+        assert here.report() == [("word", 2)]
+
+
+class TestPieces:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            BOOK,
+            "😀 " * 9_000,
+            "word " * 2_000 + "x",
+            "a" * 9_999 + " " + "b" * 10_000,
+            "你好，世界。" * 4_000,
+            "ภาษาไทย" * 3_000,
+            "\u00a0".join(["naïve"] * 4_000),
+            "co\ufeffoperate " * 1_500,
+            " " * 25_000,
+            "",
+        ],
+        ids=[
+            "book",
+            "emoji",
+            "one more",
+            "exact",
+            "Chinese",
+            "Thai",
+            "NBSP",
+            "BOM",
+            "blank",
+            "empty",
+        ],
+    )
+    def test_they_hold_the_same_words(self, text: str, product: str, visit: Open) -> None:
+        pieces = visit(product).open().page.evaluate("text => cut(text)", text)
+        assert all(len(piece) <= http.MAX_CHARACTERS for piece in pieces)
+        assert "".join("".join(pieces).split()) == "".join(text.split())
+        assert len(pieces) <= len(text) // 5_000 + 1
+        if "ภาษาไทย" not in text:  # a word of 21,000 characters, which is refused anyway
+            assert [word for piece in pieces for word in words.split(piece)] == words.split(text)
+
+
+class TestTheKey:
+    def test_it_is_asked_for_and_kept_for_the_tab(self, guarded: str, visit: Open) -> None:
+        here = visit(guarded).open()
+        page = here.page
+        expect(page.locator("#key-form")).to_be_visible()
+        expect(page.locator("#key")).to_be_focused()
+        here.picture("key")
+        page.keyboard.type("a-wrong-key-of-24-characters")
+        page.keyboard.press("Enter")
+        expect(page.locator("#key-trouble")).to_have_text(
+            "This key was refused. Enter another one."
+        )
+        page.fill("#key", KEY)
+        page.click("#key-form button")
+        expect(page.locator("#report tbody tr").first).to_be_visible()
+        expect(page.locator("#key-form")).to_be_hidden()
+        assert '-H "x-api-key: $API_KEY"' in here.text("#curl")
+        assert KEY not in page.content()
+
+        page.reload()
+        expect(page.locator("#report tbody tr").first).to_be_visible()
+        assert here.asked("GET", "/report")[-1].headers["x-api-key"] == KEY
+        other = here.context.new_page()
+        other.goto(guarded)
+        expect(other.locator("#key-form")).to_be_visible()
+
+    def test_a_text_waits_for_it(self, guarded: str, visit: Open) -> None:
+        here = visit(guarded).open()
+        here.page.fill("#text", "keyed")
+        here.page.click("#post")
+        expect(here.page.locator("#pause")).to_have_text("Resume")
+        here.page.fill("#key", KEY)
+        here.page.click("#key-form button")
+        expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
+
+
+ANSWERS = [example for example in EXAMPLES if example.status != 200]
+
+
+class TestSentences:
+    @pytest.mark.parametrize("example", ANSWERS, ids=lambda example: example.name)
+    def test_each_answer_of_the_contract_has_one(
+        self, example: Example, product: str, visit: Open
+    ) -> None:
+        here = visit(product).open()
+        here.page.route(
+            product,
+            lambda route: (
+                route.fulfill(status=example.status, json=example.answer)
+                if route.request.method == "POST"
+                else route.continue_()
+            ),
+        )
+        here.page.fill("#text", "a")
+        here.page.click("#post")
+        shown = here.page.locator("#trouble:not(:empty), #outcome:has-text('Not counted')")
+        expect(shown.first).to_be_visible()
+        sentences = shown.first.inner_text()
+        assert str(example.status) not in sentences
+        assert re.search(r"\w.{10,}[.…]", sentences)
+        if example.answer.get("code") == "internal_error":
+            assert example.answer["request_id"] in sentences
+
+
+class TestEverybody:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize(
+        "viewport", [{"width": 1200, "height": 800}, PHONE], ids=["wide", "phone"]
+    )
+    def test_nothing_is_in_the_way(
+        self, scheme: str, viewport: dict[str, int], product: str, guarded: str, visit: Open
+    ) -> None:
+        options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport}
+        where = f"{scheme}-{viewport['width']}"
+        keyed = visit(guarded, **options).open()
+        expect(keyed.page.locator("#key-form")).to_be_visible()
+        assert keyed.barriers() == []
+        keyed.picture(f"key-{where}")
+
+        here = visit(product, **options)
+        here.open()
+        post(product, "мир 你好 naïve " + "w" * 200)
+        here.page.set_input_files("#file", browsers.ROOT / "examples/alice.txt")
+        expect(here.page.locator("#report")).to_be_visible()
+        expect(here.page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
+        assert here.barriers() == []
+        here.page.click("#pause")
+        expect(here.page.locator("#pause")).to_have_text("Resume")
+        assert here.barriers() == []
+        here.page.click("#stop")
+        here.drop(b"\xff", "no.txt")
+        expect(here.page.locator("#trouble")).to_contain_text("not UTF-8")
+        assert here.barriers() == []
+        here.picture(f"chart-{where}")
+        assert here.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    def test_the_keyboard_is_enough(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        page = here.page
+        page.keyboard.press("Tab")
+        expect(page.locator("#text")).to_be_focused()
+        page.keyboard.type("by keyboard")
+        page.keyboard.press("Tab")
+        expect(page.locator("#post")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#report tbody tr")).to_have_count(2)
+        page.focus("#post")
+        page.keyboard.press("Tab")
+        expect(page.locator("#file")).to_be_focused()
+        outline = page.locator("label.button").evaluate("e => getComputedStyle(e).outlineStyle")
+        assert outline == "solid"
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        chooser.value.set_files(browsers.ROOT / "examples/alice.txt")
+        expect(page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
+        page.keyboard.press("Tab")
+        expect(page.locator("#pause")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#pause")).to_have_text("Resume")
+        page.keyboard.press("Tab")
+        expect(page.locator("#stop")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#outcome")).to_contain_text("Stopped")
+
+
+class TestThePolicy:
+    """What would run or leave if something hostile got into the page."""
+
+    @pytest.mark.parametrize(
+        "attempt",
+        [
+            "const s = document.createElement('script'); s.text = 'window.ran = 1';"
+            " document.body.append(s)",
+            "const s = document.createElement('script'); s.append('window.ran = 1');"
+            " document.body.append(s)",
+            "document.body.innerHTML = '<img src=x onerror=\"window.ran = 1\">'",
+            "eval('window.ran = 1')",
+            "fetch('https://example.com/').then(() => (window.ran = 1))",
+            "const i = new Image(); i.onload = () => (window.ran = 1); i.src = '/report'",
+            "const b = document.createElement('div'); b.setAttribute('style', 'width: 77px');"
+            " document.body.append(b); if (b.style.width === '77px') window.ran = 1",
+        ],
+        ids=["script", "script by DOM", "markup", "eval", "other origin", "image", "style"],
+    )
+    def test_it_is_stopped(self, attempt: str, product: str, browser: Browser) -> None:
+        here = Visitor(browser, product)
+        here.open()
+        # Later, because the browser lets its debugger do more than a script.
+        here.page.evaluate(
+            f"setTimeout(() => {{ try {{ {attempt} }} finally {{ window.attempted = 1 }} }})"
+        )
+        here.page.wait_for_function("window.attempted")
+        here.page.wait_for_timeout(300)
+        assert here.page.evaluate("window.ran") is None
+        here.context.close()
