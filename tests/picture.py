@@ -12,5 +12,5 @@ with browsers.running() as browser, running_product(PORT="8080") as url:
     visitor.drop((browsers.ROOT / "examples/alice.txt").read_bytes(), "alice.txt")
     expect(visitor.page.locator("#outcome")).to_have_text(re.compile("^Counted"), timeout=120_000)
     visitor.page.wait_for_timeout(1_000)  # until the bars have their lengths
-    visitor.page.screenshot(path=browsers.ROOT / "docs/page.png")
+    visitor.page.screenshot(path=browsers.ROOT / "docs/page.png", full_page=True)
     visitor.close()
