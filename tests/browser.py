@@ -109,6 +109,16 @@ class Visitor:
         ]
         return [(word, int(times.replace(",", ""))) for word, times in cells]
 
+    def shows(self, report: list[tuple[str, int]]) -> None:
+        """Waits until the table has these words and totals."""
+        cells = [[word, f"{times:,}"] for word, times in report]
+        self.page.wait_for_function(
+            """cells => JSON.stringify(cells) === JSON.stringify(
+                [...document.querySelectorAll("#report tbody tr")].map(
+                    row => [...row.cells].map(cell => cell.textContent)))""",
+            arg=cells,
+        )
+
     def bars(self) -> list[FloatRect]:
         boxes = [bar.bounding_box() for bar in self.page.locator(".bar").all()]
         return [box for box in boxes if box]

@@ -51,13 +51,36 @@ function cut(text) {
 }
 
 /**
+ * How many characters a text has.
+ *
+ * @param {string} text
+ */
+function lengthOf(text) {
+  let count = 0;
+  for (let at = 0; at < text.length; at = next(text, at)) {
+    count++;
+  }
+  return count;
+}
+
+/**
+ * Where the character after the one at `at` begins.
+ *
+ * @param {string} text
+ * @param {number} at
+ */
+function next(text, at) {
+  return at + ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
+}
+
+/**
  * @param {string} text
  * @param {number} start
  */
 function endOfPiece(text, start) {
   let end = start;
   for (let count = 0; count < MAX_CHARACTERS && end < text.length; count++) {
-    end += /** @type {number} */ (text.codePointAt(end)) > 0xffff ? 2 : 1;
+    end = next(text, end);
   }
   if (end === text.length) {
     return end;

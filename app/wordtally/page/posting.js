@@ -28,7 +28,7 @@ class Posting {
    * @param {() => void} changed is called after each change of what is public here
    */
   constructor(text, post, changed) {
-    this.characters = [...text].length;
+    this.characters = lengthOf(text);
     this.pieces = cut(text);
     this.post = post;
     this.changed = changed;

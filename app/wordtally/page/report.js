@@ -12,9 +12,11 @@ const NUMBER = new Intl.NumberFormat("en");
  * @throws {Refusal}
  */
 async function read(url) {
-  const { answer, body } = await fetched(url, {}, "The report could not be opened.");
+  // Two reports within a second may have the same URL.
+  const sentence = "The report could not be opened.";
+  const { answer, body } = await fetched(url, { cache: "no-store" }, sentence);
   if (!answer.ok || !Array.isArray(body.top10words)) {
-    throw new Refusal("unknown", "The report could not be opened.");
+    throw new Refusal("unknown", sentence);
   }
   return body.top10words;
 }
