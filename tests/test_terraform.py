@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,14 @@ import local.terraform
 from local import aws
 
 PACKAGE = ROOT / "modules/function/package.py"
+SOURCE = ROOT / "app/wordtally"
+STRAY = [
+    "__pycache__/words.cpython-312.pyc",
+    "loose.js",
+    "page/node_modules/axe.js",
+    "page/page.js.orig",
+    "page/tsconfig.json",
+]
 
 
 def hcl(path: str) -> dict[str, Any]:
@@ -102,31 +111,73 @@ def test_the_tables_of_make_run_are_the_modules_tables() -> None:
 
 
 class TestPackage:
+    def expected(self) -> list[str]:
+        page = [path for kind in ("html", "css", "js") for path in SOURCE.glob(f"page/*.{kind}")]
+        assert {file.suffix for file in page} == {".html", ".css", ".js"}
+        files = [*SOURCE.rglob("*.py"), *page]
+        return sorted(file.relative_to(SOURCE).as_posix() for file in files)
+
+    def copied(self, directory: Path) -> Path:
+        """A copy with other modes, and with files that do not belong to the package."""
+        copy = directory / "wordtally"
+        for name in self.expected():
+            twin = copy / name
+            twin.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            twin.write_bytes((SOURCE / name).read_bytes())
+            twin.chmod(0o600)
+        for name in STRAY:
+            (copy / name).parent.mkdir(exist_ok=True)
+            (copy / name).write_text("stray")
+        return copy
+
     def build(self, source: Path, target: Path) -> str:
         subprocess.run([sys.executable, PACKAGE, source, target], check=True)
         return hashlib.sha256(target.read_bytes()).hexdigest()
 
     def test_it_is_the_same_everywhere(self, tmp_path: Path) -> None:
-        copy = tmp_path / "elsewhere" / "wordtally"
-        package = ROOT / "app/wordtally"
-        for file in package.rglob("*.py"):
-            twin = copy / file.relative_to(package)
-            twin.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            twin.write_bytes(file.read_bytes())
-            twin.chmod(0o600)
-        (copy / "__pycache__").mkdir()
-        (copy / "__pycache__/words.cpython-312.pyc").write_bytes(b"compiled")
-        one = self.build(ROOT / "app/wordtally", tmp_path / "one.zip")
+        one = self.build(SOURCE, tmp_path / "one.zip")
+        copy = self.copied(tmp_path / "elsewhere")
         assert self.build(copy, tmp_path / "deeper/two.zip") == one
 
     def test_it_holds_the_package_and_nothing_else(self, tmp_path: Path) -> None:
-        self.build(ROOT / "app/wordtally", tmp_path / "one.zip")
+        self.build(SOURCE, tmp_path / "one.zip")
         with zipfile.ZipFile(tmp_path / "one.zip") as archive:
             names = archive.namelist()
-        package = ROOT / "app/wordtally"
-        expected = [str(file.relative_to(package.parent)) for file in package.rglob("*.py")]
-        assert names == sorted(expected)
-        assert (tmp_path / "one.zip").stat().st_size < 120_000
+        assert names == sorted(f"wordtally/{name}" for name in self.expected())
+        # 120 kB of code and 40 kB of page, neither compressed.
+        assert (tmp_path / "one.zip").stat().st_size < 160_000
+
+    def test_terraform_hashes_what_the_zip_holds(self, tmp_path: Path) -> None:
+        """So that a change of any of it is deployed, and a change of nothing else."""
+        terraform.needed()
+        module = tmp_path / "module"
+        shutil.copytree(ROOT / "modules/function", module)
+        shutil.copy(ROOT / ".terraform.lock.hcl", module)
+        (tmp_path / "staged").mkdir()
+        directory = terraform.Terraform(tmp_path / "staged", root=module).directory
+        source = self.copied(tmp_path)
+
+        def hashed() -> dict[str, Any]:
+            output = subprocess.run(
+                ["terraform", "console", f"-var=source_dir={source}"],
+                cwd=directory,
+                env=local.terraform.environment(),
+                input="jsonencode({ files = local.files, hash = local.source_hash })",
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            found: dict[str, Any] = json.loads(json.loads(output))
+            return found
+
+        before = hashed()
+        assert before["files"] == self.expected()
+        hashes = {before["hash"]}
+        for kind in ("py", "html", "css", "js"):
+            file = next(source.glob(f"page/*.{kind}"))
+            file.write_bytes(file.read_bytes() + b"\n")
+            hashes.add(hashed()["hash"])
+        assert len(hashes) == 5
 
 
 def test_the_operators_own_deployment_is_out_of_reach(

@@ -1,8 +1,13 @@
 # One Lambda done right: package, role, log group, versions, and the alias `live` that is called.
 
 locals {
-  zip   = "${path.root}/build/${var.name}.zip"
-  files = sort(tolist(fileset(var.source_dir, "**/*.py")))
+  zip = "${path.root}/build/${var.name}.zip"
+
+  # What package.py puts into the zip.
+  files = sort(setunion(
+    fileset(var.source_dir, "**/*.py"),
+    fileset(var.source_dir, "page/*.{html,css,js}"),
+  ))
 
   # Over the sources, not over the zip: a plan after an apply is empty on any machine, also where
   # the zip was never built.

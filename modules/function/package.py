@@ -8,11 +8,18 @@ import sys
 import zipfile
 from pathlib import Path
 
+PATTERNS = ["**/*.py", "page/*.html", "page/*.css", "page/*.js"]
+"""As main.tf has them for the hash over the sources."""
+
 
 def build(source: Path, target: Path) -> None:
-    """Put every *.py file below `source` into `target`, under the name of `source`."""
+    """Put the files of PATTERNS below `source` into `target`, under the name of `source`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    files = {path.relative_to(source.parent).as_posix(): path for path in source.rglob("*.py")}
+    files = {
+        path.relative_to(source.parent).as_posix(): path
+        for pattern in PATTERNS
+        for path in source.glob(pattern)
+    }
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))

@@ -11,7 +11,7 @@ variable "description" {
 }
 
 variable "source_dir" {
-  description = "Directory of the Python package to deploy, relative to the root module."
+  description = "Directory of the Python package to deploy, relative to the root module: its *.py files, and in page its *.html, *.css and *.js files."
   type        = string
   nullable    = false
 }
