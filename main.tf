@@ -17,7 +17,7 @@ module "storage" {
 
   url_expiry_seconds    = var.presigned_url_expiry
   max_writes_per_second = var.max_writes_per_second
-  cors_allowed_origins  = var.cors_allowed_origins
+  cors_allowed_origins  = concat(var.cors_allowed_origins, var.enable_page ? module.api.origins : [])
 }
 
 module "function" {
@@ -96,6 +96,7 @@ module "api" {
   function                 = module.function.live
   authorizer               = one(module.authorizer[*].live)
   enable_authorizer        = local.has_api_key
+  enable_page              = var.enable_page
   throttle_rate_per_second = var.throttle_rate_per_second
   throttle_burst           = var.throttle_burst
   log_retention_days       = var.log_retention_days

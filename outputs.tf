@@ -1,5 +1,5 @@
 output "public_uri" {
-  description = "Where to POST texts."
+  description = "Where to POST texts; with enable_page, also the address of the page."
   value       = module.api.uri
 
   precondition {

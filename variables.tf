@@ -154,6 +154,13 @@ variable "cors_allowed_origins" {
   }
 }
 
+variable "enable_page" {
+  description = "Serve a page at public_uri that shows the report and posts texts. Anybody may load it; with api_key it asks for the key. While it is visible it requests the report every few seconds, about 0.001 USD an hour."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "enable_xray" {
   description = "Trace the function's calls with X-Ray, 5 USD per million traces beyond the first 100,000 a month."
   type        = bool

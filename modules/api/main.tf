@@ -1,4 +1,18 @@
-# The HTTP API: POST / to the function, its stage, access log and throttling, and the authorizer.
+# The HTTP API: its routes to the function, its stage, access log and throttling, and the authorizer.
+
+locals {
+  # By route key. Each route has a permission of its own, and all but the page's ask the authorizer
+  # if there is one. CallFromRoute dates from when POST / was the only route.
+  routes = merge(
+    {
+      "POST /"      = { statement_id = "CallFromRoute", is_guarded = var.enable_authorizer }
+      "GET /report" = { statement_id = "CallFromReportRoute", is_guarded = var.enable_authorizer }
+    },
+    var.enable_page ? {
+      "GET /" = { statement_id = "CallFromPageRoute", is_guarded = false }
+    } : {},
+  )
+}
 
 resource "aws_apigatewayv2_api" "main" {
   name          = var.name
@@ -10,7 +24,7 @@ resource "aws_apigatewayv2_api" "main" {
 
     content {
       allow_origins  = cors_configuration.value
-      allow_methods  = ["POST"]
+      allow_methods  = ["GET", "POST"]
       allow_headers  = ["content-type", "idempotency-key", "x-api-key"]
       expose_headers = ["retry-after"]
       max_age        = 3600
@@ -26,12 +40,19 @@ resource "aws_apigatewayv2_integration" "function" {
   timeout_milliseconds   = 30000
 }
 
-resource "aws_apigatewayv2_route" "post" {
+resource "aws_apigatewayv2_route" "function" {
+  for_each = local.routes
+
   api_id             = aws_apigatewayv2_api.main.id
-  route_key          = "POST /"
+  route_key          = each.key
   target             = "integrations/${aws_apigatewayv2_integration.function.id}"
-  authorization_type = var.enable_authorizer ? "CUSTOM" : "NONE"
-  authorizer_id      = one(aws_apigatewayv2_authorizer.key[*].id)
+  authorization_type = each.value.is_guarded ? "CUSTOM" : "NONE"
+  authorizer_id      = each.value.is_guarded ? aws_apigatewayv2_authorizer.key[0].id : null
+}
+
+moved {
+  from = aws_apigatewayv2_route.post
+  to   = aws_apigatewayv2_route.function["POST /"]
 }
 
 resource "aws_apigatewayv2_stage" "default" {
@@ -70,12 +91,19 @@ resource "aws_cloudwatch_log_group" "access" {
 }
 
 resource "aws_lambda_permission" "route" {
-  statement_id  = "CallFromRoute"
+  for_each = local.routes
+
+  statement_id  = each.value.statement_id
   action        = "lambda:InvokeFunction"
   function_name = var.function.function_name
   qualifier     = var.function.alias
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/POST/"
+  source_arn    = "${aws_apigatewayv2_api.main.execution_arn}/*/${replace(each.key, " ", "")}"
+}
+
+moved {
+  from = aws_lambda_permission.route
+  to   = aws_lambda_permission.route["POST /"]
 }
 
 resource "aws_apigatewayv2_authorizer" "key" {

@@ -4,8 +4,16 @@ output "id" {
 }
 
 output "uri" {
-  description = "Where to POST."
+  description = "Address of the API: the domain of the operator's own, if there is one."
   value       = local.has_domain ? "https://${var.domain_name}/" : "${aws_apigatewayv2_api.main.api_endpoint}/"
+}
+
+output "origins" {
+  description = "Origins under which the API answers. A plan knows how many there are."
+  value = concat(
+    [aws_apigatewayv2_api.main.api_endpoint],
+    local.has_domain ? ["https://${var.domain_name}"] : [],
+  )
 }
 
 output "access_log_group_name" {

@@ -5,7 +5,7 @@ variable "name" {
 }
 
 variable "function" {
-  description = "The function behind POST /."
+  description = "The function behind every route."
   type = object({
     function_name = string
     alias         = string
@@ -14,8 +14,14 @@ variable "function" {
   nullable = false
 }
 
+variable "enable_page" {
+  description = "Have the route GET /, which serves the page."
+  type        = bool
+  nullable    = false
+}
+
 variable "enable_authorizer" {
-  description = "Ask the authorizer before each request. (A plan must know this before it knows the authorizer's ARN.)"
+  description = "Ask the authorizer before each request but those for the page. (A plan must know this before it knows the authorizer's ARN.)"
   type        = bool
   nullable    = false
 }

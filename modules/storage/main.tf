@@ -135,7 +135,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "reports" {
   depends_on = [aws_s3_bucket_versioning.reports]
 }
 
-# For pages that open the URL which the API gave them.
+# For pages that open the URL which the API gave them. The count needs only how many origins there are:
+# the API's own is unknown until it exists.
 resource "aws_s3_bucket_cors_configuration" "reports" {
   count  = length(var.cors_allowed_origins) > 0 ? 1 : 0
   bucket = aws_s3_bucket.reports.id
