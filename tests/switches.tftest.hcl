@@ -25,6 +25,16 @@ run "defaults" {
     condition     = output.api_key == ""
     error_message = "no key by default"
   }
+
+  assert {
+    condition     = module.api.routes == { "GET /" = "NONE", "GET /report" = "NONE", "POST /" = "NONE" }
+    error_message = "three routes, all of them public"
+  }
+
+  assert {
+    condition     = module.storage.has_cors
+    error_message = "the page reads the report in the bucket"
+  }
 }
 
 run "api_key_creates_the_authorizer" {
@@ -37,6 +47,43 @@ run "api_key_creates_the_authorizer" {
   assert {
     condition     = length(module.authorizer) == 1
     error_message = "a key needs its authorizer"
+  }
+
+  assert {
+    condition     = module.api.routes == { "GET /" = "NONE", "GET /report" = "CUSTOM", "POST /" = "CUSTOM" }
+    error_message = "the page alone needs no key"
+  }
+}
+
+run "the_page_can_be_turned_off" {
+  command = plan
+
+  variables {
+    enable_page = false
+  }
+
+  assert {
+    condition     = module.api.routes == { "GET /report" = "NONE", "POST /" = "NONE" }
+    error_message = "neither route nor permission remains of the page"
+  }
+
+  assert {
+    condition     = !module.storage.has_cors
+    error_message = "without the page no browser needs to read the bucket"
+  }
+}
+
+run "other_origins_do_not_need_the_page" {
+  command = plan
+
+  variables {
+    enable_page          = false
+    cors_allowed_origins = ["https://example.com"]
+  }
+
+  assert {
+    condition     = module.storage.has_cors
+    error_message = "pages of the allowed origins read the bucket, too"
   }
 }
 

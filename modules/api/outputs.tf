@@ -16,6 +16,13 @@ output "origins" {
   )
 }
 
+output "routes" {
+  description = "Authorization type of each route that may call the function, by route key."
+  value = {
+    for key in keys(aws_lambda_permission.route) : key => aws_apigatewayv2_route.function[key].authorization_type
+  }
+}
+
 output "access_log_group_name" {
   description = "Name of the access log's group."
   value       = aws_cloudwatch_log_group.access.name

@@ -32,3 +32,8 @@ output "report_arn" {
   description = "ARN of the one object that the bucket holds."
   value       = "${aws_s3_bucket.reports.arn}/top.json"
 }
+
+output "has_cors" {
+  description = "Whether pages of any origin may open a report."
+  value       = length(aws_s3_bucket_cors_configuration.reports) == 1
+}
