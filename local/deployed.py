@@ -12,6 +12,7 @@ from typing import Any
 
 from local import aws
 from local.gateway import Cors, Event, Gateway, Route, Throttle
+from local.http_server import HttpServer
 from local.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
@@ -62,6 +63,15 @@ class Deployed:
             ),
             self._throttle(),
         )
+
+    def answer_at(self, server: HttpServer) -> None:
+        """Let `server` answer for the API. To the emulated AWS its pages are the API's own."""
+        origins = dict.fromkeys(server.origins, self._api["ApiEndpoint"])
+        request = urllib.request.Request(
+            f"{self._cloud}/public-origins", json.dumps(origins).encode(), method="PUT"
+        )
+        urllib.request.urlopen(request).close()  # nosec B310 # always http://127.0.0.1
+        server.wsgi_app = self.gateway()
 
     def run_schedules(self) -> list[Any]:
         """Call the targets of every schedule now; their results."""

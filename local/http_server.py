@@ -61,6 +61,11 @@ class HttpServer(Server):
         super().__init__(address, application, request_queue_size=1000, timeout=300, **settings)
         self.gateway = Connection
 
+    @property
+    def origins(self) -> list[str]:
+        """Those of the pages that it serves to browsers on this machine."""
+        return [f"http://{host}:{self.bind_addr[1]}" for host in ("127.0.0.1", "localhost")]
+
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         del msg, level, traceback
         if error := sys.exc_info()[0]:

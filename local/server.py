@@ -45,12 +45,10 @@ def serving(api_key: str = "") -> Iterator[str]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.environment(cloud))
-        port = server.bind_addr[1]
-        origins = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
-        aws.create_storage(cloud, TABLE, BUCKET, MARKERS, origins)
+        aws.create_storage(cloud, TABLE, BUCKET, MARKERS, server.origins)
         gateway.routes = routes(api_key)
         threading.Thread(target=server.serve, daemon=True).start()
-        yield f"http://127.0.0.1:{port}/"
+        yield f"{server.origins[0]}/"
 
 
 def key_of_environment() -> str:

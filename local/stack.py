@@ -1,7 +1,7 @@
 """`make stack`: Terraform applies the whole product to an emulated AWS, and it is served from there.
 
 What answers is what was deployed: the zip in a Lambda runtime, its environment, its role's policy,
-the route and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
+the routes and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
 """
 
 import contextlib
@@ -47,11 +47,12 @@ def main() -> None:
             sys.exit(str(error))
         print("Apply complete!" + applied.split("Apply complete!")[1])
         product = stack.enter_context(deployed.product(cloud, "wordtally"))
-        server.wsgi_app = product.gateway()
+        product.answer_at(server)
         threading.Thread(target=server.serve, daemon=True).start()
-        url = f"http://127.0.0.1:{server.bind_addr[1]}/"
+        url = f"{server.origins[0]}/"
         print(
-            f"The deployed route answers on {url} (Ctrl-C ends it).\n\n"
+            f"Open {url} in a browser. (Ctrl-C ends it.)\n"
+            f"Or post a text to the deployed route, then open the URL in the answer:\n\n"
             f"  {curl(url, api_key)}\n\n"
             f"Look around with any AWS client: --endpoint-url {cloud}"
             f" (AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"

@@ -268,6 +268,36 @@ def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     return serve
 
 
+def knowing_pages_of_this_machine(application: aws.Wsgi) -> aws.Wsgi:
+    """`PUT /public-origins`, a JSON object: the public origin for which each local one stands.
+
+    On AWS the page comes from the deployed API, here from a server on this machine. Requests of the
+    page get here as if they came from the API's origin, so a bucket's own CORS configuration decides.
+    """
+    public: dict[str, str] = {}
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == "/public-origins":
+            public.update(json.load(environ["wsgi.input"]))
+            start_response("204 No Content", [])
+            return []
+        origin = environ.get("HTTP_ORIGIN", "")
+        if origin not in public:
+            return application(environ, start_response)
+
+        def answer(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            allowed = ("access-control-allow-origin", public[origin])
+            translated = [
+                (name, origin if (name.lower(), value) == allowed else value)
+                for name, value in headers
+            ]
+            return start_response(status, translated, *error)
+
+        return application({**environ, "HTTP_ORIGIN": public[origin]}, answer)
+
+    return serve
+
+
 def unhurried(application: aws.Wsgi) -> aws.Wsgi:
     """Let Terraform finish sending before it is answered.
 
@@ -293,4 +323,5 @@ if __name__ == "__main__":
     add_anomaly_actions()
     finish_domain_names()
     cloud = permissions.enforcing(serving_deployed_code(aws.moto()))
-    aws.serve(unhurried(aws.checking_presigned_urls(cloud, permissions.secret_of)))
+    checked = aws.checking_presigned_urls(cloud, permissions.secret_of)
+    aws.serve(unhurried(knowing_pages_of_this_machine(checked)))
