@@ -6,7 +6,7 @@ test_verify.py destroys everything on, after a canary."""
 import copy
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import requests
 import terraform
+from botocore.exceptions import ClientError
 
-from local import aws
+from local import aws, deployed
+from local.deployed import DeploymentError
 from verify import checks
 from verify.checks import Check
 from verify.places import Emulated
@@ -23,7 +25,7 @@ from verify.places import Emulated
 KEY = "a-key-of-24-characters!!"
 PREVIOUS_KEY = "the-key-before-that-one"
 
-NOTHING = {"reconcile_schedule": ""}
+NOTHING = {"reconcile_schedule": "", "enable_page": False}
 EVERYTHING = {
     "name": "other",
     "alert_email": "ops@example.com",
@@ -104,11 +106,19 @@ class TestBoth:
         taken = set()
 
         def works() -> bool:
-            """A whole life: the first report, the next one, the URL of both kinds."""
+            """A whole life: no report, the first one, the next one, the URL of both kinds."""
             s3.delete_object(Bucket=bucket, Key="top.json")
-            for headers in [{}, {}, {"idempotency-key": uuid.uuid4().hex}]:
-                answer = deployment.post("a text", **headers)
-                if answer.status_code != 200:
+            once = {"idempotency-key": uuid.uuid4().hex}
+            life: list[tuple[int, Callable[[], requests.Response]]] = [
+                (404, deployment.link),
+                (200, lambda: deployment.post("a text")),
+                (200, lambda: deployment.post("a text")),
+                (200, lambda: deployment.post("a text", **once)),
+                (200, deployment.link),
+            ]
+            for expected, ask in life:
+                answer = ask()
+                if answer.status_code != expected:
                     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
                     return False
             return requests.get(answer.json()["url"], timeout=30).status_code == 200
@@ -141,6 +151,50 @@ class TestBoth:
             "s3:ListBucket",
         } <= taken
 
+    def test_a_link_needs_no_permission_to_write(self, deployment: Emulated) -> None:
+        iam = deployment.client("iam")
+        policy = {"RoleName": deployment.name, "PolicyName": "function"}
+        whole = iam.get_role_policy(**policy)["PolicyDocument"]
+        assert deployment.post("a text").status_code == 200
+        reads = ("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket")
+        statements = [
+            {**statement, "Action": kept}
+            for statement in whole["Statement"]
+            if (kept := [action for action in statement["Action"] if action in reads])
+        ]
+        reading = {**whole, "Statement": statements}
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(reading))
+        link, posted = deployment.link(), deployment.post("a text")
+        opened = requests.get(link.json()["url"], timeout=30)
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
+        assert (link.status_code, opened.status_code, posted.status_code) == (200, 200, 500)
+
+    def test_each_route_is_called_under_a_permission_of_its_own(self, deployment: Emulated) -> None:
+        alias = {"FunctionName": deployment.name, "Qualifier": "live"}
+        functions = deployment.client("lambda")
+        statements = json.loads(functions.get_policy(**alias)["Policy"])["Statement"]
+        permissions = {
+            statement["Condition"]["ArnLike"]["AWS:SourceArn"].split("/*/")[1]: statement
+            for statement in statements
+            if statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+        }
+        page = set() if deployment.variables.get("enable_page") is False else {"GET/"}
+        assert permissions.keys() == {"POST/", "GET/report"} | page
+        for route, statement in permissions.items():
+            functions.remove_permission(**alias, StatementId=statement["Sid"])
+            with (
+                deployed.product(deployment.cloud, deployment.name) as product,
+                pytest.raises(DeploymentError, match=f"{route} may not call {deployment.name}"),
+            ):
+                product.gateway()
+            functions.add_permission(
+                **alias,
+                StatementId=statement["Sid"],
+                Action=statement["Action"],
+                Principal="apigateway.amazonaws.com",
+                SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
+            )
+
     def test_outputs_say_what_an_operator_needs(self, deployment: Emulated) -> None:
         outputs = deployment.outputs
         assert outputs["public_uri"].endswith("/")
@@ -167,6 +221,11 @@ class TestNothingOptional:
         assert answer.status_code == 200
         assert list(nothing.product.functions) == ["wordtally"]
         assert nothing.run_schedules() == []
+
+    def test_there_is_no_page_and_no_bucket_cors(self, nothing: Emulated) -> None:
+        assert checks.without_the_page(nothing) == checks.NO_PAGE
+        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+            nothing.client("s3").get_bucket_cors(Bucket=nothing.outputs["reports_bucket"])
 
 
 class TestEverythingOn:
@@ -195,6 +254,12 @@ class TestEverythingOn:
     def test_the_domain_is_the_public_address(self, everything: Emulated) -> None:
         assert everything.outputs["public_uri"] == "https://words.example.com/"
 
+    def test_pages_of_both_addresses_may_read_the_report(self, everything: Emulated) -> None:
+        (api,) = everything.client("apigatewayv2").get_apis()["Items"]
+        url = everything.link().json()["url"]
+        for origin in ["https://words.example.com", api["ApiEndpoint"], checks.PAGE]:
+            assert checks.reads(origin, url) == "allowed"
+
     def test_a_canary_needs_two_different_versions(self, everything: Emulated) -> None:
         newest = everything.outputs["function_version"]
         mistakes: list[tuple[dict[str, object], str]] = [
@@ -212,9 +277,18 @@ class TestEverythingOn:
 
 class TestOffAgainInPlace:
     def test_everything_optional_goes_and_the_plan_is_empty(self, everything: Emulated) -> None:
+        apis, s3 = everything.client("apigatewayv2"), everything.client("s3")
+        (before,) = apis.get_apis()["Items"]
         everything.variables = {"name": "other", **NOTHING}
         everything.apply()
         everything.plan_is_empty()
+        (api,) = apis.get_apis()["Items"]
+        assert api["ApiId"] == before["ApiId"]
+        routes = apis.get_routes(ApiId=api["ApiId"])["Items"]
+        assert {route["RouteKey"] for route in routes} == {"POST /", "GET /report"}
+        assert checks.without_the_page(everything) == checks.NO_PAGE
+        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+            s3.get_bucket_cors(Bucket=everything.outputs["reports_bucket"])
         remaining = checks.left(everything, "")
         assert remaining["functions"] == ["other"]
         assert not remaining.keys() & {"topics", "budgets", "anomalies", "rules", "domains"}

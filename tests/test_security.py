@@ -188,8 +188,9 @@ class TestChangedInPlace:
         assert changed.post("a", KEY).status_code == 200
         apis = changed.client("apigatewayv2")
         (api,) = apis.get_apis()["Items"]
-        (route,) = apis.get_routes(ApiId=api["ApiId"])["Items"]
-        names = {"ApiId": api["ApiId"], "AuthorizerId": route["AuthorizerId"]}
+        routes = apis.get_routes(ApiId=api["ApiId"])["Items"]
+        (authorizer,) = {route["AuthorizerId"] for route in routes if route["RouteKey"] != "GET /"}
+        names = {"ApiId": api["ApiId"], "AuthorizerId": authorizer}
         assert apis.get_authorizer(**names)["AuthorizerResultTtlInSeconds"] == 30
 
     @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class TestProgram:
         table = rows(output)
         assert {name for name, row in table.items() if row[0] == "DIFFERS"} == set(), output
         assert process.returncode == 0, output
-        groups = [checks.FIRST, checks.ALWAYS, checks.OPTIONS, checks.CANARIES]
+        groups = [checks.FIRST, checks.ALWAYS, checks.OPTIONS, checks.CHANGES]
         run = {check.name for group in groups for check in group}
         assert {name for name, row in table.items() if row[0] in ("ok", "figure")} - run == {
             "Terraform applies everything",
@@ -149,7 +149,7 @@ def run(
         monkeypatch.setattr(program, "ROOT", tmp_path)
         monkeypatch.setattr(program, "WORK", tmp_path / "build/verify")
         monkeypatch.setattr(checks, "left", lambda *_: {})
-        for group in ["FIRST", "OPTIONS", "CANARIES", "ACCOUNT_ONLY"]:
+        for group in ["FIRST", "OPTIONS", "CHANGES", "ACCOUNT_ONLY"]:
             monkeypatch.setattr(checks, group, [])
         monkeypatch.setattr(checks, "ALWAYS", list(todo))
         monkeypatch.setattr(Undeployed, "broken", broken)

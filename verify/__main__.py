@@ -257,7 +257,7 @@ def main() -> None:
             place = Account(directory, given, session, account)
     except TerraformError as error:
         sys.exit(f"Nothing was deployed: {error}")
-    todo = [*checks.FIRST, *checks.ALWAYS, *checks.OPTIONS, *checks.CANARIES]
+    todo = [*checks.FIRST, *checks.ALWAYS, *checks.OPTIONS, *checks.CHANGES]
     started = time.monotonic()
     if emulated:
         rows = verify(place, todo, checks.ACCOUNT_ONLY)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from unittest import mock
+from urllib.parse import urlsplit
 
 import requests
 from botocore.auth import S3SigV4QueryAuth
@@ -24,6 +25,12 @@ from verify.places import Account, Place
 
 PAGE = "https://pages.example.com"
 """The origin that `cors_allowed_origins` allows where the checks of OPTIONS run."""
+
+ELSEWHERE = "https://elsewhere.example"
+"""An origin that nothing allows."""
+
+NO_PAGE = "GET / 404; GET /report 200; the page's origin: not allowed"
+"""What `without_the_page` sees where `enable_page` is false."""
 
 WEEK_SECONDS = 604_800
 
@@ -83,8 +90,8 @@ ALWAYS: list[Check] = []
 OPTIONS: list[Check] = []
 """With keys, CORS for PAGE and the schedule."""
 
-CANARIES: list[Check] = []
-"""Publish a second version of a deployment with keys. In this order."""
+CHANGES: list[Check] = []
+"""Change a deployment with keys in place. In this order."""
 
 ACCOUNT_ONLY: list[Check] = []
 """What the emulated AWS lacks. In this order; the last ones leave the API throttled."""
@@ -165,6 +172,30 @@ def refuses_bad_requests(place: Place) -> str:
     bad = requests.post(place.uri, data="hello", headers={"x-api-key": place.key}, timeout=30)
     lost = requests.post(f"{place.uri}nowhere", timeout=30)
     return f"{bad.status_code} {bad.json()['code']}; {lost.status_code} {lost.json()['message']}"
+
+
+@check(
+    ALWAYS,
+    "GET /report links to the report and counts nothing",
+    "200; the report; table and bucket as before",
+)
+def a_link_counts_nothing(place: Place) -> str:
+    def stored() -> dict[str, Any]:
+        report = place.client("s3").get_object(
+            Bucket=place.outputs["reports_bucket"], Key="top.json"
+        )
+        written = {name: report.get(name) for name in ("ETag", "LastModified", "VersionId")}
+        return {"table": words(place), "report": report["Body"].read(), **written}
+
+    place.post("a text")
+    before = stored()
+    answer = place.link()
+    if answer.status_code != 200:
+        return str(answer.status_code)
+    opened = requests.get(answer.json()["url"], timeout=30)
+    report = "the report" if opened.content == before["report"] else f"not it: {opened.text}"
+    unchanged = stored() == before
+    return f"200; {report}; table and bucket {'as before' if unchanged else 'were written to'}"
 
 
 @check(
@@ -250,6 +281,56 @@ def only_a_right_key_gets_in(place: Place) -> str:
     return f"none {none}; a wrong one {wrong}; api_key {right}; api_key_previous {previous}"
 
 
+@check(OPTIONS, "Only a right key gets a link", "none 401; a wrong one 403; api_key 200")
+def only_a_right_key_gets_a_link(place: Place) -> str:
+    place.post("a text")
+    none = requests.get(f"{place.uri}report", timeout=30).status_code
+    wrong, right = (place.link(key).status_code for key in ["wrong", place.key])
+    return f"none {none}; a wrong one {wrong}; api_key {right}"
+
+
+@check(
+    OPTIONS,
+    "Anybody may load the page, which reaches nothing but the API and the report",
+    "200 without a key; text/html, nosniff; gzip if asked for; 304 with its ETag; "
+    "default-src 'none'; connect-src 'self' and the report's origin; frame-ancestors 'none'",
+)
+def anybody_may_load_the_page(place: Place) -> str:
+    page, plain = (
+        requests.get(place.uri, headers={"Accept-Encoding": encoding}, timeout=30)
+        for encoding in ["gzip", "identity"]
+    )
+    if (page.status_code, plain.status_code) != (200, 200):
+        return f"{page.status_code} and {plain.status_code}"
+    headers = page.headers
+    again = requests.get(place.uri, headers={"If-None-Match": headers["etag"]}, timeout=30)
+    encodings = [answer.headers.get("content-encoding") for answer in (page, plain)]
+    same = page.text == plain.text
+    report = origin_of(place.post("a text").json()["url"])
+    policy = "; ".join(
+        directive
+        for directive in headers["content-security-policy"].split("; ")
+        if directive.split()[0] in ("default-src", "connect-src", "frame-ancestors")
+    ).replace(f" {report}", " and the report's origin")
+    return (
+        f"200 without a key; {headers['content-type'].split(';')[0]}, "
+        f"{headers['x-content-type-options']}; "
+        f"{'gzip if asked for' if same and encodings == ['gzip', None] else encodings}; "
+        f"{again.status_code} with its ETag; {policy}"
+    )
+
+
+@check(
+    OPTIONS,
+    "The page may read the report, a page elsewhere may not",
+    f"the page's origin: allowed; {ELSEWHERE}: not allowed",
+)
+def only_the_page_may_read_the_report(place: Place) -> str:
+    url = place.post("a text").json()["url"]
+    own, other = (reads(origin, url) for origin in [origin_of(place.uri), ELSEWHERE])
+    return f"the page's origin: {own}; {ELSEWHERE}: {other}"
+
+
 @check(OPTIONS, "The functions' configuration holds no key", "no key")
 def no_key_is_in_the_configuration(place: Place) -> str:
     configurations = json.dumps(
@@ -266,7 +347,8 @@ def no_key_is_in_the_configuration(place: Place) -> str:
 @check(
     OPTIONS,
     "Pages of the allowed origin may call, others may not",
-    "preflight 204 with origin and x-api-key; another origin: nothing; an answer with origin",
+    "preflight 204 with origin, x-api-key, GET and POST; another origin: nothing; "
+    "an answer with origin",
 )
 def pages_of_the_allowed_origin_may_call(place: Place) -> str:
     asks = {"Access-Control-Request-Method": "POST"}
@@ -276,9 +358,10 @@ def pages_of_the_allowed_origin_may_call(place: Place) -> str:
     answer = place.post("a", Origin=PAGE)
     with_origin = {True: "with origin", False: "without origin"}
     header = "x-api-key" in allowed.headers.get("access-control-allow-headers", "")
+    methods = re.findall(r"\w+", allowed.headers.get("access-control-allow-methods", ""))
     return (
-        f"preflight {allowed.status_code} {with_origin[allowed.headers.get(origin) == PAGE]}"
-        f" and {'x-api-key' if header else 'not x-api-key'}; "
+        f"preflight {allowed.status_code} {with_origin[allowed.headers.get(origin) == PAGE]}, "
+        f"{'x-api-key' if header else 'not x-api-key'}, {' and '.join(sorted(methods))}; "
         f"another origin: {other.headers.get(origin, 'nothing')}; "
         f"an answer {with_origin[answer.headers.get(origin) == PAGE]}"
     )
@@ -304,7 +387,14 @@ def the_schedule_repairs_the_report(place: Place) -> str:
     return f"{ran}; {repaired} the first"
 
 
-@check(CANARIES, "Answers out of 100 from a canary with a share of 0.25", Between(10, 40))
+@check(CHANGES, "Without enable_page the page is gone", NO_PAGE)
+def the_page_goes_away(place: Place) -> str:
+    """The next apply brings it back."""
+    place.apply(refresh=False, enable_page=False)
+    return place.eventually(lambda: without_the_page(place), lambda seen: seen == NO_PAGE)
+
+
+@check(CHANGES, "Answers out of 100 from a canary with a share of 0.25", Between(10, 40))
 def a_canary_gets_its_share(place: Place) -> int:
     source = place.terraform.directory / "app/wordtally/errors.py"
     code = source.read_text()
@@ -313,18 +403,18 @@ def a_canary_gets_its_share(place: Place) -> int:
     return place.eventually(lambda: canary_answers(place), lambda seen: 10 <= seen <= 40)
 
 
-@check(CANARIES, "A plan during the canary has no changes", "no changes")
+@check(CHANGES, "A plan during the canary has no changes", "no changes")
 def a_canary_is_no_change(place: Place) -> str:
     return no_changes(place)
 
 
-@check(CANARIES, "Answers out of 100 from the new version after its promotion", Between(100, 100))
+@check(CHANGES, "Answers out of 100 from the new version after its promotion", Between(100, 100))
 def a_canary_is_promoted(place: Place) -> int:
     place.apply(refresh=False)
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 100)
 
 
-@check(CANARIES, "Answers out of 100 from the new version after a rollback", Between(0, 0))
+@check(CHANGES, "Answers out of 100 from the new version after a rollback", Between(0, 0))
 def a_rollback_takes_it_back(place: Place) -> int:
     place.apply(refresh=False, live_version=str(int(place.outputs["function_version"]) - 1))
     return place.eventually(lambda: canary_answers(place), lambda seen: seen == 0)
@@ -384,6 +474,28 @@ def the_api_throttles(place: Account) -> int:
         return answers.count(429)
 
     return place.eventually(burst, bool)
+
+
+def without_the_page(place: Place) -> str:
+    """NO_PAGE, unless there is something of the page."""
+    url = place.post("a text").json()["url"]
+    page = requests.get(place.uri, timeout=30).status_code
+    link = place.link().status_code
+    own = reads(origin_of(place.uri), url)
+    return f"GET / {page}; GET /report {link}; the page's origin: {own}"
+
+
+def reads(origin: str, url: str) -> str:
+    """Whether a browser lets a page of that origin read what the URL opens."""
+    answer = requests.get(url, headers={"Origin": origin}, timeout=30)
+    answer.raise_for_status()
+    allowed = answer.headers.get("access-control-allow-origin", "not allowed")
+    return "allowed" if allowed == origin else allowed
+
+
+def origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def words(place: Place) -> dict[str, int]:

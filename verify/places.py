@@ -15,6 +15,7 @@ from botocore.credentials import Credentials
 
 from local import aws
 from local.deployed import Deployed
+from local.gateway import Gateway
 from local.http_server import HttpServer
 from local.permissions import ACCOUNT
 from local.terraform import Terraform
@@ -93,6 +94,11 @@ class Place(ABC):
         headers["x-api-key"] = self.key if key is None else key
         return requests.post(self.uri, json={"parameter": text}, headers=headers, timeout=60)
 
+    def link(self, key: str | None = None) -> requests.Response:
+        """Ask for a link to the report with the API key, or with another one."""
+        headers = {"x-api-key": self.key if key is None else key}
+        return requests.get(f"{self.uri}report", headers=headers, timeout=60)
+
     def eventually(self, see: Callable[[], Seen], agrees: Callable[[Seen], bool]) -> Seen:
         """Look until what is seen agrees or the patience is over; what was seen last."""
         until = time.monotonic() + self.patience_seconds
@@ -156,7 +162,7 @@ class Account(Place):
 
 
 class Emulated(Place):
-    """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed route is
+    """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed routes are
     served on this machine."""
 
     patience_seconds = 5  # a line in the log comes after the answer
@@ -176,21 +182,20 @@ class Emulated(Place):
         """What the last apply deployed."""
         if not self._product:
             self._product = Deployed(self.cloud, self.name)
-            gateway = self._product.gateway()
             if not self._server:
                 self._server = HttpServer(
-                    ("127.0.0.1", 0), gateway, numthreads=8, shutdown_timeout=1
+                    ("127.0.0.1", 0), Gateway({}), numthreads=8, shutdown_timeout=1
                 )
                 self._server.prepare()
                 threading.Thread(target=self._server.serve, daemon=True).start()
-            self._server.wsgi_app = gateway
+            self._product.answer_at(self._server)
         return self._product
 
     @property
     def uri(self) -> str:
         assert self.product
         assert self._server
-        return f"http://127.0.0.1:{self._server.bind_addr[1]}/"
+        return f"{self._server.origins[0]}/"
 
     def client(self, service: str) -> Any:
         return aws.client(service, self.cloud)
