@@ -93,15 +93,15 @@ def _read(name: str) -> str:
 
 def _matches(if_none_match: str, etag: str) -> bool:
     """The weak comparison of RFC 9110, section 13.1.2."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or etag.removeprefix("W/") in tags
+    tags = re.findall('"[^"]*"', if_none_match)  # which may contain commas
+    return if_none_match.strip() == "*" or etag.removeprefix("W/") in tags
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
     """RFC 9110, section 12.5.3, but for the client that prefers no encoding at all to gzip."""
     weights = {}
-    for coding in accept_encoding.lower().split(","):
+    for coding in re.sub(r"\s", "", accept_encoding.lower()).split(","):
         name, _, weight = coding.partition(";")
-        weights[name.strip()] = weight.replace(" ", "")
+        weights[name] = weight
     weight = weights.get("gzip", weights.get("*", "q=0"))
     return not re.fullmatch(r"q=0(\.0*)?", weight)
