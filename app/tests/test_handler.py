@@ -1,6 +1,7 @@
 """A whole request through the handler, on fakes."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from unittest import mock
 
 from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
 from test_http import parameter, post
-from wordtally import handler, http
+from wordtally import handler, http, page
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
@@ -34,31 +35,43 @@ def application(table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> h
     return handler.Application(ranking, published, 24)
 
 
-class Request(unittest.TestCase):
+class OnFakes(unittest.TestCase):
+    versioned = False
+
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
-        self.bucket = FakeS3()
+        self.bucket = FakeS3(self.versioned)
         self.application = application(self.table, self.bucket, 1000)
         self.logged: list[dict[str, Any]] = []
 
-    def send(self, text: str, **event: Any) -> tuple[int, dict[str, Any]]:
+    def respond(self, event: dict[str, Any], remaining_seconds: float = 300) -> http.Answer:
         with self.assertLogs() as logs:
-            answer = handler.handle(
-                lambda: self.application, {**post(parameter(text)), **event}, CONTEXT
-            )
+            answer = handler.handle(lambda: self.application, event, context(remaining_seconds))
         self.logged = [vars(record) for record in logs.records]
+        return answer
+
+    def send(self, text: str, **event: Any) -> tuple[int, dict[str, Any]]:
+        answer = self.respond({**post(parameter(text)), **event})
         return answer["statusCode"], json.loads(answer["body"])
 
     def report(self) -> list[tuple[str, int]]:
         entries = json.loads(self.bucket.objects[KEY]["Body"])["top10words"]
         return [(entry["word"], entry["times"]) for entry in entries]
 
+
+class Request(OnFakes):
     def test_counts_publishes_and_answers_with_the_url(self) -> None:
         status, answer = self.send("The cat and the dog")
         self.assertEqual(status, 200)
         self.assertEqual(answer, {"url": "https://reports.s3/top.json?expires=600"})
         self.assertNotIn("reports.s3", str(self.logged))
         self.assertEqual(self.report(), [("the", 2), ("and", 1), ("cat", 1), ("dog", 1)])
+
+    def test_an_event_without_a_route_key_is_a_post(self) -> None:
+        for route in [{}, {"routeKey": "POST /"}]:
+            status, _ = self.send("a", **route)
+            self.assertEqual((status, self.logged[0]["route"]), (200, "POST /"))
+        self.assertEqual(self.report(), [("a", 2)])
 
     def test_adds_to_what_was_posted_before(self) -> None:
         self.send("a b b")
@@ -230,6 +243,176 @@ class Request(unittest.TestCase):
                 self.assertNotIn("hush", str(self.logged))
 
 
+SECRETS = {
+    "headers": {"x-api-key": "hush-key", "idempotency-key": "hush", "if-none-match": "hush"},
+    "rawQueryString": "q=hush-query",
+    **post(parameter("hush")),
+}
+"""What a caller may send along with a GET. None of it may count or be logged."""
+
+ALWAYS_LOGGED = {*vars(logging.makeLogRecord({})), "message", "taskName"}
+
+
+class Visit(OnFakes):
+    """A GET."""
+
+    route: str
+
+    def visit(self, **event: Any) -> http.Answer:
+        return self.respond({"routeKey": self.route, **event})
+
+    def figures(self) -> dict[str, Any]:
+        """What the only line in the log adds to every line."""
+        (line,) = self.logged
+        figures = {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
+        self.assertGreaterEqual(figures.pop("milliseconds"), 0)
+        return figures
+
+    def forget_calls(self) -> None:
+        self.table.calls.clear()
+        self.bucket.calls.clear()
+
+    def calls(self) -> list[str]:
+        return self.table.calls + self.bucket.calls
+
+
+class Link(Visit):
+    route = "GET /report"
+
+    def look(self, **event: Any) -> tuple[int, dict[str, Any]]:
+        answer = self.visit(**event)
+        self.assertEqual(answer["headers"]["content-type"], "application/json")
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def test_links_to_the_report_without_counting(self) -> None:
+        self.send("a b b")
+        for event in [{}, SECRETS]:
+            self.forget_calls()
+            answered = self.look(**event)
+            self.assertEqual(answered, (200, {"url": "https://reports.s3/top.json?expires=600"}))
+            self.assertEqual(self.calls(), ["GetObject"])
+
+    def test_reads_the_report_even_if_the_instance_remembers_it(self) -> None:
+        for _ in range(3):
+            self.send("a b b")
+        self.bucket.objects.clear()
+        status, _ = self.look()
+        self.assertEqual(status, 404)
+
+    def test_does_not_disturb_the_instance(self) -> None:
+        for _ in range(3):
+            self.send("a b b")
+            self.look()
+        self.assertEqual(self.report(), [("b", 6), ("a", 3)])
+
+    def test_before_the_first_text_there_is_no_report(self) -> None:
+        status, answer = self.look()
+        self.assertEqual((status, answer["code"]), (404, "no_report"))
+        self.assertRegex(
+            answer["error"], r"^There is no report yet\. POST a text to / first, .*\.$"
+        )
+        self.assertEqual(set(answer), {"error", "code"})
+        self.assertEqual(self.calls(), ["GetObject"])
+        self.assertEqual(self.bucket.objects, {})
+
+    def test_an_object_that_this_product_did_not_write_is_no_report(self) -> None:
+        for body in [b"", b"<html>", b'{"top10words": []}']:
+            self.bucket.put_object(Bucket="reports", Key=KEY, Body=body)
+            status, answer = self.look()
+            self.assertEqual((status, answer["code"]), (404, "no_report"))
+            self.assertEqual(self.bucket.objects[KEY]["Body"], body)
+        self.assertEqual(set(self.calls()), {"GetObject"})
+
+    def test_is_503_with_its_own_sentence_if_s3_is_throttling_or_unavailable(self) -> None:
+        self.send("a")
+        for fault, cause in [
+            (refused("GetObject", "SlowDown", 503), "GetObject: SlowDown"),
+            (timed_out("GetObject"), "GetObject: read timeout"),
+        ]:
+            self.bucket.faults["GetObject"] = [fault]
+            answer = self.visit()
+            self.assertEqual(answer["statusCode"], 503)
+            self.assertEqual(answer["headers"]["retry-after"], "1")
+            expected = {
+                "error": "The service is busy. Send the request again in a moment.",
+                "code": "unavailable",
+                "request_id": "request-1",
+            }
+            self.assertEqual(json.loads(answer["body"]), expected)
+            figures = self.figures()
+            self.assertEqual((figures.pop("status"), figures.pop("route")), (503, self.route))
+            self.assertEqual(figures, {"code": "unavailable", "cause": cause})
+
+    def test_is_503_if_no_time_is_left(self) -> None:
+        answer = self.respond({"routeKey": self.route}, remaining_seconds=1)
+        self.assertEqual(answer["statusCode"], 503)
+        self.assertEqual(self.figures()["cause"], "out of time")
+        self.assertEqual(self.calls(), [])
+
+    def test_anything_unexpected_is_500_with_the_request_id(self) -> None:
+        for fault, trace in [
+            (refused("GetObject", "AccessDenied", 403), "AwsError: GetObject: AccessDenied"),
+            (ZeroDivisionError("hush"), "ZeroDivisionError"),
+        ]:
+            self.bucket.faults["GetObject"] = [fault]
+            status, answer = self.look()
+            self.assertEqual((status, answer["code"]), (500, "internal_error"))
+            self.assertEqual(answer["request_id"], "request-1")
+            self.assertEqual(self.logged.pop(0)["trace"][0], trace)
+            expected = {"route": self.route, "status": 500, "code": "internal_error"}
+            self.assertEqual(self.figures(), expected)
+
+    def test_the_log_has_route_status_and_code_and_nothing_of_the_caller(self) -> None:
+        self.look(**SECRETS)
+        self.assertEqual(self.figures(), {"route": self.route, "status": 404, "code": "no_report"})
+        self.send("a")
+        self.look(**SECRETS)
+        self.assertEqual(self.figures(), {"route": self.route, "status": 200})
+
+
+class LinkToAVersion(Visit):
+    route = "GET /report"
+    versioned = True
+
+    def test_opens_the_version_that_was_read(self) -> None:
+        for version in ["v1", "v2"]:
+            self.send("a")
+            self.assertRegex(self.visit()["body"], rf"versionId={version}\b")
+
+    def test_opens_it_even_if_another_version_is_written_after_the_read(self) -> None:
+        self.send("a")
+
+        def overtaken(**arguments: Any) -> dict[str, Any]:
+            found = self.bucket.get_object(**arguments)
+            self.bucket.put_object(**arguments, Body=b"a newer one")
+            return found
+
+        with mock.patch.dict(self.bucket.operations, {"GetObject": overtaken}):
+            self.assertRegex(self.visit()["body"], r"versionId=v1\b")
+        self.assertEqual(self.bucket.writes, 2)
+
+
+class Page(Visit):
+    route = "GET /"
+
+    def test_is_the_page_for_the_origin_of_the_reports(self) -> None:
+        for headers in [{}, {"accept-encoding": "gzip"}]:
+            found = self.visit(headers=headers)
+            self.assertEqual(found, page.answer({"headers": headers}, "https://reports.s3"))
+            self.assertEqual(found["statusCode"], 200)
+            self.assertEqual(self.figures(), {"route": "GET /", "status": 200})
+
+    def test_is_not_sent_again_to_a_browser_that_has_it(self) -> None:
+        tag = self.visit()["headers"]["etag"]
+        self.assertEqual(self.visit(headers={"if-none-match": tag})["statusCode"], 304)
+        self.assertEqual(self.figures(), {"route": "GET /", "status": 304})
+
+    def test_calls_nothing_and_logs_nothing_of_the_caller(self) -> None:
+        self.visit(**SECRETS)
+        self.assertEqual(self.figures(), {"route": "GET /", "status": 200})
+        self.assertEqual(self.calls(), [])
+
+
 class Reconcile(unittest.TestCase):
     def setUp(self) -> None:
         self.table = FakeDynamoDB()
@@ -272,12 +455,15 @@ class EntryPoint(unittest.TestCase):
 
     def test_missing_settings_are_a_500_and_all_of_them_are_in_the_log(self) -> None:
         handler._application.cache_clear()
-        with mock.patch.dict(os.environ, clear=True), self.assertLogs() as logs:
-            answer = handler.lambda_handler(post(parameter("a")), CONTEXT)
-        self.assertEqual(answer["statusCode"], 500)
-        trace = str(vars(logs.records[0])["trace"])
-        for name in ["AWS_REGION", "WORDS_TABLE", "REPORTS_BUCKET"]:
-            self.assertIn(f"{name} is not set", trace)
+        for route in ["POST /", "GET /report", "GET /"]:
+            with mock.patch.dict(os.environ, clear=True), self.assertLogs() as logs:
+                event = {**post(parameter("a")), "routeKey": route}
+                answer = handler.lambda_handler(event, CONTEXT)
+            self.assertEqual(answer["statusCode"], 500)
+            self.assertEqual(json.loads(answer["body"])["code"], "internal_error")
+            trace = str(vars(logs.records[0])["trace"])
+            for name in ["AWS_REGION", "WORDS_TABLE", "REPORTS_BUCKET"]:
+                self.assertIn(f"{name} is not set", trace)
 
     def test_importing_it_loads_no_sdk_and_starts_nothing(self) -> None:
         code = (
