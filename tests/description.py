@@ -1,6 +1,7 @@
 """app/openapi.yaml, as the tests use it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,50 @@ PATH = Path(__file__).parents[1] / "app/openapi.yaml"
 Json = dict[str, Any]
 
 DESCRIPTION: Json = dict(read_from_filename(str(PATH))[0])
-OPERATION: Json = DESCRIPTION["paths"]["/"]["post"]
-REQUESTS: Json = OPERATION["requestBody"]["content"]["application/json"]["examples"]
-RESPONSES: Json = OPERATION["responses"]
+
+
+def resolved(part: Json) -> Json:
+    """`part`, or what it refers to; what stands beside a reference overrides what is there."""
+    if "$ref" not in part:
+        return part
+    found = DESCRIPTION
+    for name in part["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return {**resolved(found), **{name: part[name] for name in part if name != "$ref"}}
+
+
+RESPONSES: dict[str, dict[int, Json]] = {
+    f"{method.upper()} {path}": {
+        int(status): resolved(response) for status, response in operation["responses"].items()
+    }
+    for path, operations in DESCRIPTION["paths"].items()
+    for method, operation in operations.items()
+}
+"""By operation, such as `POST /`, and status."""
+
+REQUESTS: Json = DESCRIPTION["paths"]["/"]["post"]["requestBody"]["content"]["application/json"][
+    "examples"
+]
 SCHEMAS: Json = DESCRIPTION["components"]["schemas"]
 
 
 @dataclass(frozen=True)
 class Example:
-    """An answer, and how its request deviates from a good one (None: no request does it)."""
+    """An answer, and how its request deviates from a plain one (None: no request does it)."""
 
+    operation: str
     status: int
     name: str
     request: Json | None
     answer: Json
+
+    @property
+    def method(self) -> str:
+        return str((self.request or {}).get("method", self.operation.split()[0]))
+
+    @property
+    def path(self) -> str:
+        return self.operation.split()[1]
 
     @property
     def body(self) -> bytes | None:
@@ -36,11 +67,22 @@ class Example:
             return None
         return re.sub("(.)×([0-9]+)", lambda match: match[1] * int(match[2]), body).encode()
 
+    def __str__(self) -> str:
+        return f"{self.operation} {self.name}"
+
+
+def _examples(operation: str, status: int) -> Iterator[Example]:
+    content = RESPONSES[operation][status].get("content", {})
+    for name, part in content.get("application/json", {}).get("examples", {}).items():
+        example = resolved(part)
+        yield Example(operation, status, name, example.get("x-request"), example["value"])
+
 
 EXAMPLES = [
-    Example(int(status), name, example.get("x-request"), example["value"])
-    for status, response in RESPONSES.items()
-    for name, example in response["content"]["application/json"]["examples"].items()
+    example
+    for operation, responses in RESPONSES.items()
+    for status in responses
+    for example in _examples(operation, status)
 ]
 
 ERRORS = {
@@ -56,9 +98,10 @@ def validate(value: object, schema: Json) -> None:
     ).validate(value)
 
 
-def check(status: int, answer: Json) -> None:
+def check(operation: str, status: int, answer: Json) -> None:
     """Fail unless the description has this answer under this status."""
-    assert str(status) in RESPONSES, f"status {status} is not in the description"
-    validate(answer, RESPONSES[str(status)]["content"]["application/json"]["schema"])
+    responses = RESPONSES[operation]
+    assert status in responses, f"status {status} of {operation} is not in the description"
+    validate(answer, responses[status]["content"]["application/json"]["schema"])
     if "code" in answer:
         assert ERRORS[answer["code"]] == status

@@ -1,5 +1,8 @@
 """The product's own function, on the fakes of app/tests."""
 
+import copy
+from typing import Any
+
 from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over
 from wordtally import handler, http
 from wordtally.ranking import Ranking
@@ -9,14 +12,17 @@ from local.instances import Context, InProcessFunction
 
 
 class Product:
-    """One function instance with an empty table and bucket; the first write fails with `error`, an
-    error code of DynamoDB's."""
+    """One function instance with an empty table and bucket; the first write to the table and the first
+    read of the report fail with `error`, an error code of AWS's."""
 
     def __init__(self, error: str | None = None) -> None:
-        self.table = FakeDynamoDB()
-        for operation in ("UpdateItem", "TransactWriteItems"):
-            self.table.faults[operation] = [refused(operation, error) if error else None]
-        self.bucket = FakeS3()
+        self.table, self.bucket = FakeDynamoDB(), FakeS3()
+        for client, operation in [
+            (self.table, "UpdateItem"),
+            (self.table, "TransactWriteItems"),
+            (self.bucket, "GetObject"),
+        ]:
+            client.faults[operation] = [refused(operation, error) if error else None]
         reports = reports_over(self.bucket)
         self._application = handler.Application(
             Ranking(counts_over(self.table), reports, 1000), reports, 24
@@ -33,3 +39,13 @@ class Product:
     def calls(self) -> list[str]:
         """What was asked of table and bucket."""
         return self.table.calls + self.bucket.calls
+
+    def stored(self) -> dict[str, Any]:
+        """What table and bucket hold, as a copy."""
+        return copy.deepcopy(
+            {
+                "words": self.table.items,
+                "markers": self.table.markers,
+                "objects": self.bucket.objects,
+            }
+        )

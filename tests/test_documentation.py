@@ -48,13 +48,17 @@ def test_outputs_are_those_of_the_code() -> None:
     assert documented == list(blocks("outputs.tf", "output"))
 
 
+def test_routes_are_those_of_the_api() -> None:
+    assert {route.strip("`") for route, _ in rows(section("The API"))} == set(RESPONSES)
+
+
 def test_every_answer_of_the_api_is_documented() -> None:
     """As app/openapi.yaml has them, which test_openapi.py holds against the code."""
     documented = {code.strip("`"): int(status) for status, code, _ in rows(section("Answers"))}
     assert documented.pop("—") == 200
     assert documented == ERRORS
     named = {int(status) for status in re.findall(r"\b[1-5]\d\d\b", section("Answers"))}
-    assert {int(status) for status in RESPONSES} <= named
+    assert {status for responses in RESPONSES.values() for status in responses} <= named
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))

@@ -37,20 +37,58 @@ BYTES = st.builds(str.encode, BODIES, errors=st.just("surrogatepass")) | st.bina
 EVENTS = st.builds(post, BODIES | BYTES | st.none()) | st.fixed_dictionaries(
     {"body": BODIES, "isBase64Encoded": st.booleans()}
 )
+OTHERS = st.dictionaries(
+    st.text().filter(lambda name: name not in ("headers", "requestContext", "routeKey")), JSON
+)
+"""Members of an event that the function does not read."""
+
+HEADERS = st.none() | st.dictionaries(
+    st.sampled_from(["if-none-match", "accept-encoding", "idempotency-key", "x-api-key"])
+    | st.text(),
+    st.sampled_from(["*", "gzip", "gzip;q=0", 'W/"a"', ","]) | st.text(),
+)
 
 
 def assert_of_the_contract(product: Product, status: int, body: str) -> None:
-    check(status, json.loads(body))
+    check("POST /", status, json.loads(body))
     assert status in (200, 400)
     assert bool(product.calls) == (status == 200)
 
 
-@given(st.dictionaries(st.text(), JSON), EVENTS)
+@given(OTHERS, EVENTS)
 def test_an_event_gets_an_answer_of_the_contract(others: Event, event: Event) -> None:
     product = Product()
     answer = product.respond({**others, **event})
     assert_of_the_contract(product, answer["statusCode"], answer["body"])
     assert answer["headers"] == {"content-type": "application/json"}
+
+
+@given(st.booleans(), OTHERS, EVENTS, HEADERS)
+def test_a_link_is_answered_and_nothing_is_written_whatever_else_is_sent(
+    posted: bool, others: Event, event: Event, headers: dict[str, str] | None
+) -> None:
+    product = Product()
+    if posted:
+        product.respond(post('{"parameter": "a b b"}'))
+    before = product.stored()
+    product.table.calls.clear()
+    product.bucket.calls.clear()
+    answer = product.respond({**others, **event, "headers": headers, "routeKey": "GET /report"})
+    check("GET /report", answer["statusCode"], json.loads(answer["body"]))
+    assert answer["statusCode"] == (200 if posted else 404)
+    assert product.calls == ["GetObject"]
+    assert product.stored() == before
+
+
+@given(OTHERS, EVENTS, HEADERS)
+def test_the_page_is_answered_and_nothing_is_called_whatever_else_is_sent(
+    others: Event, event: Event, headers: dict[str, str] | None
+) -> None:
+    product = Product()
+    answer = product.respond({**others, **event, "headers": headers, "routeKey": "GET /"})
+    assert answer["statusCode"] in (200, 304)
+    assert bool(answer["body"]) == (answer["statusCode"] == 200)
+    assert product.calls == []
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -14,14 +15,17 @@ from description import (
     SCHEMAS,
     Example,
     check,
+    resolved,
     validate,
 )
 from on_fakes import Product
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from wordtally import errors, http
+from wordtally import errors, handler, http
+from wordtally.settings import Settings
 
 from local import server
-from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route
+from local.gateway import Event, Function, FunctionError, FunctionTimeout, Gateway, Route
+from local.instances import InProcessFunction
 
 GOOD = b'{"parameter": "hello world"}'
 
@@ -58,35 +62,68 @@ class Failing:
         raise self.error
 
 
-def broken(error: str) -> Route:
-    """To the product's function, whose table answers every first write with `error`."""
-    return Route(Product(error).function)
+def everywhere(function: Function) -> dict[str, Route]:
+    return dict.fromkeys(RESPONSES, Route(function))
 
 
-def after_another_text(key: str) -> Route:
+def broken(error: str) -> dict[str, Route]:
+    """To the product's function, whose first call of AWS is answered with `error`."""
+    return everywhere(Product(error).function)
+
+
+def misconfigured() -> dict[str, Route]:
+    """To the product's function without its settings."""
+
+    def handle(event: Event, context: Any) -> http.Answer:
+        return handler.handle(
+            lambda: handler.application(Settings.from_environment({})), event, context
+        )
+
+    return everywhere(InProcessFunction(lambda: handle))
+
+
+def after_another_text(key: str) -> dict[str, Route]:
     product = Product()
     product.respond({"headers": {"idempotency-key": key}, "body": '{"parameter": "another text"}'})
-    return Route(product.function)
+    return everywhere(product.function)
 
 
-SITUATIONS: dict[str, Callable[[], Route]] = {
-    "unauthorized": lambda: server.routes("the right key")["POST /"],
-    "forbidden": lambda: server.routes("the right key")["POST /"],
+def without_the_page() -> dict[str, Route]:
+    routes = server.routes("")
+    del routes["GET /"]
+    return routes
+
+
+SITUATIONS: dict[str, Callable[[], dict[str, Route]]] = {
+    "unauthorized": lambda: server.routes("the right key"),
+    "forbidden": lambda: server.routes("the right key"),
+    "no_page": without_the_page,
+    "no_report": lambda: everywhere(Product().function),
     "idempotency_key_reused": lambda: after_another_text("of another text"),
-    "internal_error": lambda: broken("AccessDeniedException"),
+    "internal_error": misconfigured,
     "unavailable": lambda: broken("ThrottlingException"),
     "unavailable_with_a_key": lambda: broken("ThrottlingException"),
-    "internal_server_error": lambda: Route(Failing(FunctionError())),
-    "service_unavailable": lambda: Route(Failing(FunctionTimeout())),
+    "internal_server_error": lambda: everywhere(Failing(FunctionError())),
+    "service_unavailable": lambda: everywhere(Failing(FunctionTimeout())),
 }
-"""Where an answer needs more than its request: the route that gives it."""
+"""Where an answer needs more than its request: the routes of the API that gives it."""
+
+
+def test_its_operations_are_the_routes_and_a_key_guards_those_that_say_so() -> None:
+    routes = server.routes("the right key")
+    assert set(RESPONSES) == set(routes)
+    for operation, responses in RESPONSES.items():
+        method, path = operation.split()
+        security = DESCRIPTION["paths"][path][method.lower()]["security"]
+        guarded = routes[operation].authorizer is not None
+        assert guarded == ({"apiKey": []} in security) == ({401, 403} <= set(responses))
 
 
 @pytest.mark.parametrize(
     "example",
     # 429 needs more requests than one: TestThrottling in test_local.py sends them.
     [example for example in EXAMPLES if example.status not in (200, 429)],
-    ids=lambda example: example.name,
+    ids=str,
 )
 def test_the_example_of_an_answer_is_what_its_request_gets(
     example: Example, product: str, serve: Callable[[Any], str]
@@ -94,25 +131,49 @@ def test_the_example_of_an_answer_is_what_its_request_gets(
     situation = SITUATIONS.get(example.name)
     assert situation or example.request, "nothing makes this answer come"
     request = example.request or {}
+    body = GOOD if example.operation == "POST /" and example.body is None else example.body
     answer = requests.request(
-        request.get("method", "POST"),
-        serve(Gateway({"POST /": situation()})) if situation else product,
-        data=GOOD if example.body is None else example.body,
+        example.method,
+        urljoin(serve(Gateway(situation())) if situation else product, example.path),
+        data=body,
         headers={"Content-Type": "application/json", **request.get("headers", {})},
         timeout=10,
     )
     # The request id is another one each time.
     replaced = {"request_id": example.answer["request_id"]} if "request_id" in answer.json() else {}
     assert (answer.status_code, {**answer.json(), **replaced}) == (example.status, example.answer)
-    for name, header in RESPONSES[str(example.status)].get("headers", {}).items():
+    described = RESPONSES[example.operation][example.status].get("headers", {})
+    for name, header in described.items():
         assert (name in answer.headers) == ("code" in example.answer)
         if name in answer.headers:
-            validate(int(answer.headers[name]), header["schema"])
+            validate(int(answer.headers[name]), resolved(header)["schema"])
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_examples_of_answers_are_of_their_schemas(example: Example) -> None:
-    check(example.status, example.answer)
+    check(example.operation, example.status, example.answer)
+
+
+@pytest.mark.parametrize("path", DESCRIPTION["paths"])
+def test_head_is_not_found(path: str, product: str) -> None:
+    assert requests.head(urljoin(product, path), timeout=10).status_code == 404
+
+
+def test_the_page_has_the_headers_of_its_description_and_is_sent_once(product: str) -> None:
+    full = requests.get(product, timeout=10)
+    described = RESPONSES["GET /"][full.status_code]["content"]["text/html"]
+    assert full.headers["Content-Type"].startswith("text/html;")
+    validate(full.text, described["schema"])
+    again = requests.get(product, headers={"If-None-Match": full.headers["ETag"]}, timeout=10)
+    assert (full.status_code, again.status_code, again.content) == (200, 304, b"")
+    for answer in [full, again]:
+        for name, header in RESPONSES["GET /"][answer.status_code]["headers"].items():
+            validate(answer.headers[name], header["schema"])
+
+
+def test_every_header_of_the_page_is_in_its_description() -> None:
+    sent = Product().respond({"routeKey": "GET /"})["headers"].keys() - {"content-type"}
+    assert sent == {name.lower() for name in RESPONSES["GET /"][200]["headers"]}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -123,6 +184,10 @@ def test_examples_of_requests_are_counted_and_the_link_opens_a_report(
     validate(body, SCHEMAS["Text"])
     answer = requests.post(product, json=body, timeout=10)
     assert answer.status_code == 200
-    check(200, answer.json())
+    check("POST /", 200, answer.json())
     report = requests.get(answer.json()["url"], timeout=10)
     validate(report.json(), SCHEMAS["Report"])
+    link = requests.get(urljoin(product, "report"), timeout=10)
+    assert link.status_code == 200
+    check("GET /report", 200, link.json())
+    assert requests.get(link.json()["url"], timeout=10).json() == report.json()
