@@ -107,7 +107,10 @@ class Mortal:
         todo = list(parameters)
         if self.injector and todo and self.injector.is_due(operation):
             if self.injector.fault.afterwards:
-                self._client.call_each(operation, todo[:1], until, retried)
+                with contextlib.suppress(
+                    AwsError
+                ):  # refused, such as for an object that is not there
+                    self._client.call_each(operation, todo[:1], until, retried)
             raise Killed
         return self._client.call_each(operation, todo, until, retried)
 

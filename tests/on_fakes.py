@@ -11,6 +11,13 @@ from local.gateway import Event
 from local.instances import Context, InProcessFunction
 
 
+def stored(table: FakeDynamoDB, bucket: FakeS3) -> dict[str, Any]:
+    """What table and bucket hold, as a copy."""
+    return copy.deepcopy(
+        {"words": table.items, "markers": table.markers, "objects": bucket.objects}
+    )
+
+
 class Product:
     """One function instance with an empty table and bucket; the first write to the table and the first
     read of the report fail with `error`, an error code of AWS's."""
@@ -39,13 +46,3 @@ class Product:
     def calls(self) -> list[str]:
         """What was asked of table and bucket."""
         return self.table.calls + self.bucket.calls
-
-    def stored(self) -> dict[str, Any]:
-        """What table and bucket hold, as a copy."""
-        return copy.deepcopy(
-            {
-                "words": self.table.items,
-                "markers": self.table.markers,
-                "objects": self.bucket.objects,
-            }
-        )

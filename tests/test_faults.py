@@ -16,6 +16,7 @@ from botocore.retries.standard import ExponentialBackoff
 from fake_aws import FakeAws
 from fakes import FakeDynamoDB, FakeS3
 from faults import FAULTS, Killed, Mortal, injected
+from on_fakes import stored
 from wordtally import handler, ranking
 from wordtally.aws import sdk, thin
 from wordtally.aws.connections import Timeouts
@@ -65,6 +66,15 @@ class Product:
         event: dict[str, Any] = {"body": json.dumps({"parameter": text})}
         if key is not None:
             event["headers"] = {"idempotency-key": key}
+        return self.respond(instance, event)
+
+    def link(self, instance: handler.Application) -> tuple[int, str | None] | None:
+        """The same, of GET /report."""
+        return self.respond(instance, {"routeKey": "GET /report"})
+
+    def respond(
+        self, instance: handler.Application, event: dict[str, Any]
+    ) -> tuple[int, str | None] | None:
         try:
             answer = handler.handle(lambda: instance, event, self.context())
         except Killed:
@@ -106,6 +116,7 @@ def plus(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 OK = (200, None)
+MISSING = (404, "no_report")
 BUSY = (503, "unavailable")
 KILLED = None  # the API answers 500
 
@@ -222,3 +233,26 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
         assert product.table() == plus(table, TEXT)
     product.other.ranking.reconcile(Work())
     assert product.report_is_right()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("good", [OK, MISSING], ids=["a report", "no report"])
+def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: str) -> None:
+    if good == OK:
+        assert product.send(product.other, "old " * 9, "key") == OK
+    before = stored(product.server.table, product.server.bucket)
+    product.server.table.calls.clear()
+    product.server.bucket.calls.clear()
+    if FAULTS[fault].always:
+        product.context = Hurried
+    with injected(product.server, product.clients[0], "GetObject", FAULTS[fault]) as injector:
+        answered = product.link(product.one)
+    product.context = Context
+    assert injector.happened
+    # As for a read in the README's table.
+    status, _, _ = without_a_key("GetObject", fault)
+    assert answered == (good if status == OK else status)
+    assert product.link(product.one) == good
+    assert stored(product.server.table, product.server.bucket) == before
+    assert product.server.table.calls == []
+    assert set(product.server.bucket.calls) == {"GetObject"}

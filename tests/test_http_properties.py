@@ -9,7 +9,7 @@ from typing import Any
 from description import check
 from hypothesis import given
 from hypothesis import strategies as st
-from on_fakes import Product
+from on_fakes import Product, stored
 from test_http import post
 from wordtally import authorizer, words
 
@@ -70,14 +70,14 @@ def test_a_link_is_answered_and_nothing_is_written_whatever_else_is_sent(
     product = Product()
     if posted:
         product.respond(post('{"parameter": "a b b"}'))
-    before = product.stored()
+    before = stored(product.table, product.bucket)
     product.table.calls.clear()
     product.bucket.calls.clear()
     answer = product.respond({**others, **event, "headers": headers, "routeKey": "GET /report"})
     check("GET /report", answer["statusCode"], json.loads(answer["body"]))
     assert answer["statusCode"] == (200 if posted else 404)
     assert product.calls == ["GetObject"]
-    assert product.stored() == before
+    assert stored(product.table, product.bucket) == before
 
 
 @given(OTHERS, EVENTS, HEADERS)
