@@ -172,7 +172,7 @@ class Visitor:
 
     def _holds_reports(self, stranger: str) -> bool:
         urls = [request.url for request in self.requests if origin(request.url) == stranger]
-        return all("/top.json?X-Amz-Algorithm=" in url for url in urls)
+        return all("/top.json?" in url and "X-Amz-Signature=" in url for url in urls)
 
 
 def origin(url: str) -> str:

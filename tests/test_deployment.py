@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 import requests
 import terraform
 from botocore.exceptions import ClientError
+from browser import Visitor
+from playwright.sync_api import expect
 
 from local import aws, deployed
 from local.deployed import DeploymentError
@@ -232,6 +235,19 @@ class TestEverythingOn:
     @pytest.mark.parametrize("check", checks.OPTIONS, ids=str)
     def test_what_the_options_do(self, everything: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(everything)), seen
+
+    def test_the_page_in_a_browser(self, everything: Emulated) -> None:
+        """With the key, in a versioned bucket, under the CORS configuration that Terraform made."""
+        with browser.running() as chromium:
+            here = Visitor(chromium, everything.uri).open()
+            here.page.fill("#key", KEY)
+            here.page.click("#key-form button")
+            here.page.fill("#text", "browser " * 1_000)
+            here.page.click("#post")
+            expect(here.page.locator("#outcome")).to_contain_text("Counted: 8,000 characters")
+            expect(here.page.locator("#report tbody th").first).to_have_text("browser")
+            here.picture("deployed")
+            here.close()
 
     def test_refused_callers_run_nothing(self, everything: Emulated) -> None:
         functions = everything.product.functions
