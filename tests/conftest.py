@@ -130,7 +130,15 @@ def thin() -> Iterator[Callable[..., ThinClient]]:
 
 
 SLOWEST_FIRST = [
-    *["verify", "deployment", "page", "interpreters", "security", "bootstrap", "terraform"],
+    *[
+        "verify",
+        "deployment",
+        "page_in_browser",
+        "interpreters",
+        "security",
+        "bootstrap",
+        "terraform",
+    ],
     *["faults", "wire", "deadline", "local", "thin_client", "random_walks"],
 ]
 """Files that take long, so that none of them is left to one worker at the end."""
