@@ -5,7 +5,9 @@ a scan, one publish) takes effect at a moment the explorer chooses. An instance 
 the order and the results of its steps, so it is run again from the start on the recorded ones until
 it asks for the next one; no thread is needed, and states that two schedules share are explored once.
 
-A schedule is wrong if, with every request answered, the report is not the top ten of the table.
+A schedule is wrong if the report lacks, at any moment, a text that has been answered, or if, with
+every request answered, it is not the top ten of the table. `GET /report` reads the report once, so its
+link opens one that includes every text answered before.
 """
 
 import unittest
@@ -91,6 +93,15 @@ class World:
             return self.deleted  # after the last request has looked
         return report.top == ranking.top(self.table)
 
+    def includes(self, totals: Words) -> bool:
+        """Whether the report shows these totals or larger ones, as far as they are in the top ten."""
+        report = self.published.report
+        if report is None:
+            return self.deleted or not totals
+        shown = dict(report.top)
+        larger = {word: max(times, shown.get(word, 0)) for word, times in totals}
+        return report.top == ranking.top((shown | larger).items())
+
 
 class Asks(BaseException):
     """A request has used up its history and asks for the result of one of these steps."""
@@ -108,6 +119,7 @@ class Ports(Executor):
         self.aside: Step | None = None  # may take effect at any moment from now on
         self.early: Published | None = None  # and has
         self.dies_after: int | None = None
+        self.answered: list[Request] = []
 
     def do(self, *step: Any) -> Any:
         if self.dies_after is not None:
@@ -215,16 +227,19 @@ def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> 
                 instance.tally(dict(request.words), Work(), marker)
             except Killed:
                 return
+            ports.answered.append(request)
         elif isinstance(request, Expire):
             digest = once.marker(request.key, "", 0, 0).key
             for chunk in range(request.chunks):
                 ports.do("expire", digest, chunk, request.now)
         elif request == RECONCILE:
             instance.reconcile(Work())
+            ports.answered.append(request)
         elif request == DELETE:
             ports.do("delete")
         else:
             instance.tally(dict(request), Work())
+            ports.answered.append(request)
 
 
 @dataclass(frozen=True)
@@ -259,6 +274,21 @@ class Scenario:
                 totals.update(dict(request))
         return tuple(sorted(totals.items()))
 
+    def promised(self, answered: tuple[Request, ...]) -> Words:
+        """The totals that the report includes once these requests have been answered, at least."""
+        if not answered and not self.published:
+            return ()
+        totals = Counter(dict(self.table))
+        keyed = {request.key: request.words for request in answered if isinstance(request, Keyed)}
+        for words in keyed.values():
+            totals.update(dict(words))
+        for request in answered:
+            if request == RECONCILE:
+                totals.update(dict(self.behind))
+            elif isinstance(request, tuple):
+                totals.update(dict(request))
+        return tuple(totals.items())
+
 
 def each(*requests: Request) -> tuple[tuple[Request, ...], ...]:
     """An instance per request."""
@@ -282,19 +312,25 @@ class Numbers:
 def explore(
     scenario: Scenario, protocol: Protocol = real, conditional: bool = True
 ) -> tuple[int, int]:
-    """Run every schedule; the number of different final states, and how many of them are wrong."""
+    """Run every schedule; the number of different final states, and how many of all states are
+    wrong."""
     worlds, histories = Numbers(), Numbers()
 
     @cache
-    def next_steps(instance: int, history: int) -> tuple[Step, ...]:
-        requests = scenario.instances[instance]
+    def run(instance: int, history: int) -> tuple[tuple[Step, ...], tuple[Request, ...]]:
+        """The possible next steps, and the requests that have been answered."""
+        ports = Ports(histories.values[history])
+        steps: tuple[Step, ...] = ()
         try:
-            protocol(
-                Ports(histories.values[history]), requests, scenario.scan_up_to_words[instance]
-            )
+            protocol(ports, scenario.instances[instance], scenario.scan_up_to_words[instance])
         except Asks as asks:
-            return asks.steps
-        return ()
+            steps = asks.steps
+        return steps, tuple(ports.answered)
+
+    @cache
+    def keeps_its_promise(world: int, answered: tuple[Request, ...]) -> bool:
+        reached: World = worlds.values[world]
+        return reached.includes(scenario.promised(answered))
 
     @cache
     def after(world: int, step: Step, history: int) -> tuple[int, int]:
@@ -309,8 +345,11 @@ def explore(
     while waiting:
         world, state = waiting.pop()
         ended = True
+        answered: tuple[Request, ...] = ()
         for instance, history in enumerate(state):
-            for step in next_steps(instance, history):
+            steps, answered_here = run(instance, history)
+            answered += answered_here
+            for step in steps:
                 ended = False
                 changed, longer = after(world, step, history)
                 following = (changed, (*state[:instance], longer, *state[instance + 1 :]))
@@ -321,6 +360,8 @@ def explore(
             ends += 1
             ended_as: World = worlds.values[world]
             wrong += not (ended_as.is_right() and ended_as.table == scenario.totals())
+        elif not keeps_its_promise(world, answered):
+            wrong += 1
     return ends, wrong
 
 
@@ -504,6 +545,15 @@ class BrokenProtocols(unittest.TestCase):
                     etag = ports.read(Work()).etag
 
         self.assert_caught(protocol=scans_once)
+
+    def test_answering_before_the_report_is_published_is_caught(self) -> None:
+        def answers_first(ports: Ports, requests: tuple[Request, ...], limit: int) -> None:
+            try:
+                real(ports, requests, limit)
+            finally:
+                ports.answered = list(requests)
+
+        self.assert_caught(protocol=answers_first)
 
     def test_merging_by_anything_but_the_maximum_is_caught(self) -> None:
         def own_wins(
