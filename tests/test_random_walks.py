@@ -1,4 +1,4 @@
-"""Random walks: requests, crashes, lost answers, reconciliations, deletions of the report and of
+"""Random walks: requests, links, crashes, lost answers, reconciliations, deletions of the report and of
 words, and new versions in any order, against a model of what may be counted. On the fakes, which keep
 the contract of the real clients, so that thousands of steps are quick; and, shorter, with each client
 of AWS on the fakes' wire."""
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
 
 import fake_aws
 import pytest
@@ -22,6 +23,7 @@ from faults import Killed, cut, cut_afterwards
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from on_fakes import stored
 from wordtally import handler, once, ranking
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError
@@ -185,6 +187,33 @@ class Walk(RuleBasedStateMachine):
             assert self.send(number, text, key, None) == 422
             assert self.table.items == before
 
+    @rule(number=st.integers(0, 1), fault=FAULTS)
+    def link(self, number: int, fault: Any) -> None:
+        """The link opens a report that includes every text answered before. Nothing is written."""
+        instance = self.instances[number]
+        self.plan(instance, fault)
+        before = stored(self.table, self.bucket)
+        try:
+            answer = handler.handle(
+                lambda: instance.application, {"routeKey": "GET /report"}, Context()
+            )
+        except Killed:
+            self.instances[number] = self.new_instance()
+            return
+        finally:
+            assert stored(self.table, self.bucket) == before
+        there = self.bucket.objects.get(KEY)
+        if answer["statusCode"] == 503:
+            assert fault
+            return
+        assert answer["statusCode"] == (200 if there else 404)
+        if there:
+            url = urlsplit(json.loads(answer["body"])["url"])
+            assert dict(parse_qsl(url.query)).get("versionId") == there.get("VersionId")
+            self.report_includes_what_was_answered()
+            if not self.behind:
+                self.report_is_right()
+
     @rule(number=st.integers(0, 1))
     def reconcile(self, number: int) -> None:
         self.plan(self.instances[number], None)
@@ -217,10 +246,17 @@ class Walk(RuleBasedStateMachine):
             times = self.table.items.get(word, 0)
             assert self.least[word] <= times <= self.most[word]
 
-    def report_is_right(self) -> None:
+    def report(self) -> ranking.Report:
         report = reports_over(self.bucket).read(Work()).report
         assert report is not None
-        assert report.top == ranking.top(self.table.items.items())
+        return report
+
+    def report_includes_what_was_answered(self) -> None:
+        report = self.report()
+        assert report.top == ranking.top(ranking.merge(report.top, +self.least))
+
+    def report_is_right(self) -> None:
+        assert self.report().top == ranking.top(self.table.items.items())
 
     def teardown(self) -> None:
         self.chunks.stop()
