@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, FloatRect, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, Request, Route, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "build" / "page"
@@ -131,6 +131,10 @@ class Visitor:
             if request.method == method and request.url == self.url.rstrip("/") + path
         ]
 
+    def hold(self, method: str, path: str = "/") -> "Held":
+        """The next such request to the API is held until it is released."""
+        return Held(self.page, method, self.url.rstrip("/") + path)
+
     def drop(self, content: bytes, *names: str) -> None:
         """Files dropped on the page, all with the same content."""
         self.page.evaluate(
@@ -173,6 +177,39 @@ class Visitor:
     def _holds_reports(self, stranger: str) -> bool:
         urls = [request.url for request in self.requests if origin(request.url) == stranger]
         return all("/top.json?" in url and "X-Amz-Signature=" in url for url in urls)
+
+
+class Held:
+    """A request that waits on its way to the API."""
+
+    def __init__(self, page: Page, method: str, url: str) -> None:
+        self._page = page
+        self._method = method
+        self._url = url
+        self._routes: list[Route] = []
+        page.route(url, self._take)
+
+    def _take(self, route: Route) -> None:
+        if route.request.method == self._method and not self._routes:
+            self._routes.append(route)
+        else:
+            route.fallback()
+
+    def wait(self) -> None:
+        while not self._routes:
+            self._page.wait_for_timeout(20)
+
+    def release(self) -> None:
+        self.wait()
+        self._routes[0].continue_()
+
+    def abort(self) -> None:
+        self.wait()
+        self._routes[0].abort()
+
+    def answer(self, status: int, body: dict[str, str]) -> None:
+        self.wait()
+        self._routes[0].fulfill(status=status, json=body)
 
 
 def origin(url: str) -> str:

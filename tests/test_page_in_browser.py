@@ -140,7 +140,7 @@ class TestTheReport:
         for _ in range(20):
             here.pass_seconds(60)
             expect(here.page.locator("#report-trouble")).to_have_text(
-                "The connection to the service is lost."
+                "The connection to the service was lost."
             )
             asked.append(len(here.asked("GET", "/report")))
         # Twice as long each time, up to five minutes.
@@ -149,6 +149,62 @@ class TestTheReport:
         here.page.unroute("**/report")
         here.pass_seconds(320)
         expect(here.page.locator("#report-trouble")).to_have_text("")
+
+    def test_a_late_answer_that_there_is_no_report_does_not_hide_the_bars(
+        self, fresh: str, visit: Open
+    ) -> None:
+        here = visit(fresh)
+        first = here.hold("GET", "/report")
+        here.open()
+        here.page.fill("#text", "early")
+        here.page.click("#post")
+        here.shows([("early", 1)])
+        first.answer(404, {"error": "There is no report yet.", "code": "no_report"})
+        here.page.wait_for_timeout(200)
+        expect(here.page.locator("#report-missing")).to_be_hidden()
+        expect(here.page.locator("#report")).to_be_visible()
+
+    @pytest.mark.parametrize(
+        ("entries", "sentence"),
+        [
+            ([], "No text has been counted yet."),
+            ([None], "The report could not be opened."),
+            ([{"word": "a", "times": "x"}], "The report could not be opened."),
+            ([{"word": 1, "times": 1}], "The report could not be opened."),
+        ],
+        ids=["empty", "null", "times", "word"],
+    )
+    def test_an_odd_report_is_said_and_asked_for_again(
+        self, entries: list[Any], sentence: str, product: str, visit: Open
+    ) -> None:
+        post(product, "a")
+        here = visit(product)
+        here.page.clock.install()
+        here.page.route(
+            "**/top.json?*",
+            lambda route: route.fulfill(
+                json={"top10words": entries}, headers={"access-control-allow-origin": "*"}
+            ),
+        )
+        here.open()
+        expect(here.page.get_by_text(sentence)).to_be_visible()
+        expect(here.page.locator("#report")).to_be_hidden()
+        here.pass_seconds(40)
+        assert len(here.asked("GET", "/report")) > 1
+
+    def test_a_report_that_was_deleted_is_no_report(self, product: str, visit: Open) -> None:
+        post(product, "a")
+        here = visit(product)
+        here.page.clock.install()
+        here.open()
+        expect(here.page.locator("#report")).to_be_visible()
+        here.page.route(
+            "**/report",
+            lambda route: route.fulfill(status=404, json={"error": "", "code": "no_report"}),
+        )
+        here.pass_seconds(11)
+        expect(here.page.locator("#report-missing")).to_be_visible()
+        expect(here.page.locator("#report")).to_be_hidden()
 
     def test_hostile_words_are_text(self, product: str, visit: Open) -> None:
         hostile = [
@@ -200,7 +256,7 @@ class TestPosting:
         here.picture("sending")
         here.context.set_offline(True)
         expect(page.locator("#trouble")).to_have_text(
-            "The connection to the service is lost. Trying again …"
+            "The connection to the service was lost. Trying again …"
         )
         here.picture("offline")
         here.context.set_offline(False)
@@ -264,7 +320,7 @@ class TestPosting:
         here.page.fill("#text", "patience")
         here.page.click("#post")
         expect(here.page.locator("#trouble")).to_have_text(
-            "The service gets too many requests at the moment. Trying again …"
+            "The service is receiving too many requests. Trying again …"
         )
         expect(here.page.locator("#outcome")).to_contain_text("after 1 retry")
         seconds = re.search(r"in ([\d.]+) s", here.text("#outcome"))
@@ -281,7 +337,7 @@ class TestPosting:
         for _ in range(10):
             here.pass_seconds(31)
         expect(here.page.locator("#pause")).to_have_text("Resume")
-        assert here.text("#trouble") == "The connection to the service is lost."
+        assert here.text("#trouble") == "The connection to the service was lost."
         assert len(here.asked("POST", "/")) == 8
         here.page.unroute(product)
         here.page.click("#pause")
@@ -297,7 +353,7 @@ class TestPosting:
             re.compile(
                 r"^Counted 2 of 4 pieces, in [\d.]+ s\. "
                 r"Not counted: 1 piece\. There are no words in this text\. "
-                r"Not counted: 1 piece\. There is a word of more than 1,024 bytes in this text\."
+                r"Not counted: 1 piece\. This text contains a word longer than 1,024 bytes\."
             )
         )
         here.shows([("fine", 2000), ("good", 2000)])
@@ -314,6 +370,83 @@ class TestPosting:
         expect(here.page.locator("#posting")).to_be_hidden()
         expect(here.page.locator("#text")).to_be_focused()
         expect(here.page.locator("#post")).to_be_enabled()
+
+    def test_only_one_text_is_sent_at_a_time(self, fresh: str, visit: Open) -> None:
+        here = visit(fresh).open()
+        here.page.evaluate(
+            """() => {
+                for (const content of ["one", "two"]) {
+                    const transfer = new DataTransfer();
+                    transfer.items.add(new File([content], content));
+                    const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+                    document.body.dispatchEvent(new DragEvent("drop", options));
+                }
+            }"""
+        )
+        expect(here.page.locator("#outcome")).to_contain_text("Counted: 3 characters")
+        here.page.wait_for_timeout(300)
+        assert len(here.asked("POST", "/")) == 1
+
+    def test_what_is_typed_meanwhile_stays(self, product: str, visit: Open) -> None:
+        here = visit(product).open()
+        held = here.hold("POST")
+        here.page.fill("#text", "first")
+        here.page.click("#post")
+        here.page.fill("#text", "second")
+        held.release()
+        expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
+        assert here.page.input_value("#text") == "second"
+
+    @pytest.mark.parametrize("button", ["#pause", "#stop"])
+    def test_a_piece_in_flight_fails_after_pause_or_stop(
+        self, button: str, product: str, visit: Open
+    ) -> None:
+        here = visit(product).open()
+        held = here.hold("POST")
+        here.page.fill("#text", "lost")
+        here.page.click("#post")
+        held.wait()
+        here.page.click(button)
+        if button == "#stop":
+            expect(here.page.locator("#outcome")).to_contain_text("It may have been counted.")
+        held.abort()
+        here.page.wait_for_timeout(1_500)
+        assert here.text("#trouble") == ""
+        assert len(here.asked("POST", "/")) == 1
+
+    def test_it_goes_on_by_itself_when_the_connection_is_back(
+        self, product: str, visit: Open
+    ) -> None:
+        here = visit(product)
+        here.page.clock.install()
+        here.open()
+        here.context.set_offline(True)
+        here.page.fill("#text", "later")
+        here.page.click("#post")
+        here.pass_seconds(400)
+        expect(here.page.locator("#pause")).to_have_text("Resume")
+        here.context.set_offline(False)
+        here.pass_seconds(20)
+        expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
+
+    def test_an_absurd_retry_after_is_a_minute_at_most(self, product: str, visit: Open) -> None:
+        here = visit(product)
+        here.page.clock.install()
+        here.open()
+        here.page.route(
+            product,
+            lambda route: route.fulfill(
+                status=503, json={"message": "x"}, headers={"retry-after": "1e9"}
+            ),
+            times=1,
+        )
+        here.page.fill("#text", "soon")
+        here.page.click("#post")
+        expect(here.page.locator("#trouble")).to_contain_text("Trying again")
+        here.pass_seconds(20)
+        assert len(here.asked("POST", "/")) == 1
+        here.pass_seconds(60)
+        expect(here.page.locator("#outcome")).to_contain_text("after 1 retry")
 
     def test_leaving_in_the_middle_is_asked_about(self, product: str, visit: Open) -> None:
         here = visit(product).open()
@@ -420,6 +553,44 @@ class TestTheKey:
         other.goto(guarded)
         expect(other.locator("#key-form")).to_be_visible()
 
+    def test_a_key_that_no_header_can_carry_is_refused(self, guarded: str, visit: Open) -> None:
+        here = visit(guarded).open()
+        here.page.fill("#key", "ключ")
+        here.page.click("#key-form button")
+        expect(here.page.locator("#key-trouble")).to_contain_text("This key was refused")
+        here.page.reload()
+        here.page.fill("#key", KEY)
+        here.page.click("#key-form button")
+        expect(here.page.locator("#report tbody tr").first).to_be_visible()
+
+    def test_it_is_not_asked_for_again_because_of_an_older_request(
+        self, guarded: str, visit: Open
+    ) -> None:
+        here = visit(guarded)
+        here.page.clock.install()
+        here.open()
+        expect(here.page.locator("#key-form")).to_be_visible()
+        held = here.hold("GET", "/report")
+        here.page.evaluate("window.dispatchEvent(new Event('online'))")
+        held.wait()
+        here.page.fill("#key", KEY)
+        here.page.click("#key-form button")
+        held.answer(401, {"message": "Unauthorized"})
+        expect(here.page.locator("#report tbody tr").first).to_be_visible()
+        expect(here.page.locator("#key-form")).to_be_hidden()
+
+    def test_asking_for_it_interrupts_nobody_who_is_typing(self, guarded: str, visit: Open) -> None:
+        here = visit(guarded)
+        held = here.hold("GET", "/report")
+        here.open()
+        here.page.click("#text")
+        here.page.keyboard.type("my private ")
+        held.release()
+        expect(here.page.locator("#key-form")).to_be_visible()
+        here.page.keyboard.type("letter")
+        assert here.page.input_value("#text") == "my private letter"
+        assert here.page.input_value("#key") == ""
+
     def test_a_text_waits_for_it(self, guarded: str, visit: Open) -> None:
         here = visit(guarded).open()
         here.page.fill("#text", "keyed")
@@ -449,7 +620,7 @@ class TestSentences:
         )
         here.page.fill("#text", "a")
         here.page.click("#post")
-        shown = here.page.locator("#trouble:not(:empty), #outcome:has-text('Not counted')")
+        shown = here.page.locator("#trouble:not(:empty), #outcome:has-text('Not counted.')")
         expect(shown.first).to_be_visible()
         sentences = shown.first.inner_text()
         assert str(example.status) not in sentences
@@ -509,6 +680,8 @@ class TestEverybody:
             page.keyboard.press("Enter")
         chooser.value.set_files(browsers.ROOT / "examples/alice.txt")
         expect(page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
+        expect(page.locator("#posting")).to_be_focused()  # the button that was used is off
+        assert page.get_attribute("#outcome", "aria-live") == "off"  # not each piece
         page.keyboard.press("Tab")
         expect(page.locator("#pause")).to_be_focused()
         page.keyboard.press("Enter")

@@ -21,6 +21,12 @@ def post(body: str | bytes | None) -> dict[str, Any]:
 def parameter(value: object) -> str:
     return json.dumps({"parameter": value})
 
+HEADERS = {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+
 
 class Requests(unittest.TestCase):
     def assert_rejected(
@@ -34,7 +40,7 @@ class Requests(unittest.TestCase):
         self.assertRegex(found["error"], r"^\S.*\.$")
         self.assertIn(problem, found["error"])
         self.assertEqual(set(found), {"error", "code"})
-        self.assertEqual(answer["headers"], {"content-type": "application/json"})
+        self.assertEqual(answer["headers"], HEADERS)
 
     def assert_accepted(self, body: str | bytes, text: str) -> None:
         self.assertEqual(http.request_of(post(body)), http.Request(text))

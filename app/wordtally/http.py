@@ -152,6 +152,11 @@ def _refuse_constant(name: str) -> None:
 def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
     return {
         "statusCode": status,
-        "headers": {"content-type": "application/json", **(headers or {})},
+        "headers": {
+            "content-type": "application/json",
+            "cache-control": "no-store",  # a link is as good as a key
+            "x-content-type-options": "nosniff",
+            **(headers or {}),
+        },
         "body": json.dumps(body),
     }

@@ -29,27 +29,30 @@ const API_CODES = /** @type {Record<number, string>} */ ({
   401: "key_missing",
   403: "key_refused",
   404: "not_found",
+  408: "timeout",
   413: "too_large",
   429: "throttled",
   500: "crashed",
+  502: "crashed",
   503: "timeout",
+  504: "timeout",
 });
 
 /** Where the function's own sentence is for people who write programs, and where there is none. */
 const SENTENCES = /** @type {Record<string, string>} */ ({
-  key_missing: "Enter the key that its operator gave you.",
+  key_missing: "Enter the key you got from the service's operator.",
   key_refused: "This key was refused. Enter another one.",
   not_found: "The service is not at this address. It may have been taken down.",
   too_large: "This is too large for the service.",
-  throttled: "The service gets too many requests at the moment.",
+  throttled: "The service is receiving too many requests.",
   crashed: "The service failed to answer.",
   timeout: "The service took too long to answer.",
-  lost: "The connection to the service is lost.",
-  unknown: "Something that is not this service answered.",
+  lost: "The connection to the service was lost.",
+  unknown: "The response did not come from this service.",
   unavailable: "The service is busy.",
   empty_parameter: "There is nothing to count. Enter a text first.",
   no_words: "There are no words in this text.",
-  word_too_long: "There is a word of more than 1,024 bytes in this text. Put spaces between words.",
+  word_too_long: "This text contains a word longer than 1,024 bytes. Put spaces between words.",
 });
 
 /** The HTTP API that serves this page. */
@@ -105,21 +108,33 @@ class Api {
   /**
    * @param {string} path
    * @param {RequestInit} request
+   * @returns {Promise<string>}
    */
   async #link(path, request) {
     const headers = new Headers(request.headers);
-    if (this.#key) {
-      headers.set("x-api-key", this.#key);
+    const key = this.#key;
+    if (/[^!-~]/.test(key)) {
+      throw new Refusal("key_refused", SENTENCES.key_refused); // no header can carry it
+    }
+    if (key) {
+      headers.set("x-api-key", key);
     }
     const { answer, body } = await fetched(path, { ...request, headers });
     if (answer.ok && typeof body.url === "string") {
       return body.url;
     }
-    const code = body.code ?? API_CODES[answer.status] ?? "unknown";
-    const sentence = SENTENCES[code] ?? body.error ?? SENTENCES.unknown;
+    const code = String(body.code ?? API_CODES[answer.status] ?? "unknown");
+    const sentence = Object.hasOwn(SENTENCES, code)
+      ? SENTENCES[code]
+      : String(body.error ?? SENTENCES.unknown);
     const id =
       code === "internal_error" && body.request_id ? ` (Request id: ${body.request_id})` : "";
-    throw new Refusal(code, sentence + id, Number(answer.headers.get("retry-after")) || 0);
+    const seconds = Number(answer.headers.get("retry-after")) || 0;
+    const refusal = new Refusal(code, sentence + id, Math.min(Math.max(seconds, 0), 60));
+    if (refusal.wantsKey && key !== this.#key) {
+      return this.#link(path, request); // another key was entered meanwhile
+    }
+    throw refusal;
   }
 }
 

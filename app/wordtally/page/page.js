@@ -20,6 +20,7 @@ const api = new Api();
 
 const keyForm = element("key-form", HTMLFormElement);
 const keyInput = element("key", HTMLInputElement);
+const reportTitle = element("report-title", HTMLElement);
 const keyTrouble = element("key-trouble", HTMLElement);
 
 /** @param {string} sentence */
@@ -27,7 +28,10 @@ function askForKey(sentence) {
   keyTrouble.textContent = sentence;
   if (keyForm.hidden) {
     keyForm.hidden = false;
-    keyInput.focus();
+    showCurl();
+    if (document.activeElement !== textArea) {
+      keyInput.focus();
+    }
   }
 }
 
@@ -36,6 +40,7 @@ keyForm.addEventListener("submit", (event) => {
   api.key = keyInput.value.trim();
   keyInput.value = "";
   keyForm.hidden = true;
+  reportTitle.focus();
   showCurl();
   renewal.now();
   if (posting?.trouble) {
@@ -67,8 +72,9 @@ async function show(url) {
   }
   shown = number;
   draw(table.tBodies[0], entries);
-  table.hidden = renewed.hidden = json.hidden = false;
-  missing.hidden = true;
+  renewed.hidden = json.hidden = false;
+  missing.hidden = entries.length > 0;
+  table.hidden = !missing.hidden;
   json.href = url;
   const time = /** @type {HTMLTimeElement} */ (renewed.querySelector("time"));
   const now = new Date();
@@ -76,8 +82,20 @@ async function show(url) {
   time.textContent = now.toLocaleTimeString();
 }
 
+/** @param {Refusal} refusal */
+function showTrouble(refusal) {
+  let sentence = refusal.code === "no_report" ? "" : refusal.message;
+  if (refusal.wantsKey) {
+    sentence = "Enter the API key to see the report.";
+  }
+  if (reportTrouble.textContent !== sentence) {
+    reportTrouble.textContent = sentence; // which is announced
+  }
+}
+
 /** @returns {Promise<boolean>} whether a renewal soon makes sense */
 async function renew() {
+  const before = begun;
   try {
     await show(await api.report());
     reportTrouble.textContent = "";
@@ -86,8 +104,11 @@ async function renew() {
     if (!(error instanceof Refusal)) {
       throw error;
     }
-    missing.hidden = error.code !== "no_report";
-    reportTrouble.textContent = error.code === "no_report" || error.wantsKey ? "" : error.message;
+    if (error.code === "no_report" && begun === before) {
+      table.hidden = renewed.hidden = json.hidden = true;
+      missing.hidden = false;
+    }
+    showTrouble(error);
     if (error.wantsKey) {
       askForKey(error.message);
     }
@@ -109,6 +130,8 @@ const pauseButton = element("pause", HTMLButtonElement);
 const stopButton = element("stop", HTMLButtonElement);
 const outcome = element("outcome", HTMLElement);
 const trouble = element("trouble", HTMLElement);
+
+const BUSY = "Another text is being sent. Wait until it finishes, or stop it.";
 
 /** @type {Posting | undefined} */
 let posting;
@@ -138,6 +161,10 @@ async function postPiece(piece, key) {
  * @param {() => void} [counted] what to do when all of it is counted
  */
 async function send(text, counted) {
+  if (posting && !posting.over) {
+    trouble.textContent = BUSY;
+    return;
+  }
   const sending = new Posting(text, postPiece, showPosting);
   trouble.textContent = outcome.textContent = "";
   if (sending.pieces.length === 0) {
@@ -156,13 +183,18 @@ function showPosting() {
     return;
   }
   const { over, state, pieces, done } = posting;
-  const hadFocus = panel.contains(document.activeElement);
-  postButton.disabled = fileInput.disabled = !over;
+  const focused = document.activeElement;
+  const hadFocus = panel.contains(focused);
   panel.hidden = over;
+  if (!over && (focused === postButton || focused === fileInput)) {
+    panel.focus();
+  }
+  postButton.disabled = fileInput.disabled = !over;
   progress.max = pieces.length;
   progress.value = done;
   pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
   trouble.textContent = posting.trouble;
+  outcome.ariaLive = state === "sending" && done > 0 ? "off" : "polite"; // not each piece
   outcome.textContent = over ? summaryOf(posting) : stateOf(posting);
   if (over && hadFocus) {
     textArea.focus();
@@ -172,12 +204,15 @@ function showPosting() {
 /** @param {Posting} posting */
 function stateOf({ state, done, pieces }) {
   const what = state === "paused" ? "Paused" : "Sending";
-  return `${what}: ${NUMBER.format(done)} of ${pieces_(pieces.length)} done.`;
+  return `${what}: ${NUMBER.format(done)} of ${count(pieces.length, "piece")} done.`;
 }
 
-/** @param {number} count */
-function pieces_(count) {
-  return `${NUMBER.format(count)} ${count === 1 ? "piece" : "pieces"}`;
+/**
+ * @param {number} number
+ * @param {string} noun
+ */
+function count(number, noun) {
+  return `${NUMBER.format(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /**
@@ -186,31 +221,40 @@ function pieces_(count) {
  * @param {Posting} posting
  */
 function summaryOf({ characters, counted, done, pieces, refused, retries, seconds, unsure }) {
+  const [only] = refused.keys();
+  if (only && pieces.length === 1) {
+    return `Not counted. ${only}`;
+  }
   const all = counted === pieces.length;
   const sentences = [
     all
-      ? `Counted: ${NUMBER.format(characters)} characters in ${pieces_(pieces.length)}`
-      : `Counted ${NUMBER.format(counted)} of ${pieces_(pieces.length)}`,
+      ? `Counted: ${count(characters, "character")} in ${count(pieces.length, "piece")}`
+      : `Counted ${NUMBER.format(counted)} of ${count(pieces.length, "piece")}`,
   ];
   sentences[0] += `, in ${seconds.toFixed(1)} s`;
   sentences[0] += retries
     ? `, after ${NUMBER.format(retries)} ${retries === 1 ? "retry" : "retries"}.`
     : ".";
-  for (const [sentence, count] of refused) {
-    sentences.push(`Not counted: ${pieces_(count)}. ${sentence}`);
+  for (const [sentence, number] of refused) {
+    sentences.push(`Not counted: ${count(number, "piece")}. ${sentence}`);
   }
   if (done < pieces.length) {
-    sentences.push(`Stopped: ${pieces_(pieces.length - done)} not counted.`);
+    sentences.push(`Stopped: ${count(pieces.length - done, "piece")} not counted.`);
   }
   if (unsure) {
-    sentences.push("One piece got no answer: it may have been counted.");
+    sentences.push("One piece was sent but not acknowledged. It may have been counted.");
   }
   return sentences.join(" ");
 }
 
 textForm.addEventListener("submit", (event) => {
   event.preventDefault();
-  send(textArea.value, () => (textArea.value = ""));
+  const text = textArea.value;
+  send(text, () => {
+    if (textArea.value === text) {
+      textArea.value = "";
+    }
+  });
 });
 
 fileInput.addEventListener("change", () => {
@@ -224,7 +268,7 @@ async function sendFile(files) {
     return;
   }
   if (posting && !posting.over) {
-    trouble.textContent = "Another text is being sent. Wait for it, or stop it.";
+    trouble.textContent = BUSY;
     return;
   }
   outcome.textContent = trouble.textContent = "";
@@ -245,6 +289,11 @@ pauseButton.addEventListener("click", () =>
   posting?.state === "paused" ? posting.run() : posting?.pause(),
 );
 stopButton.addEventListener("click", () => posting?.stop());
+window.addEventListener("online", () => {
+  if (posting?.trouble) {
+    posting.run();
+  }
+});
 window.addEventListener("beforeunload", (event) => {
   if (posting && !posting.over) {
     event.preventDefault();
@@ -275,7 +324,7 @@ const curl = element("curl", HTMLElement);
 const copied = element("copied", HTMLElement);
 
 function showCurl() {
-  const key = api.key ? ' -H "x-api-key: $API_KEY"' : "";
+  const key = api.key || !keyForm.hidden ? ' -H "x-api-key: $API_KEY"' : "";
   curl.textContent =
     `curl -X POST -H "Content-Type: application/json"${key}` +
     ` -d '{"parameter": "hello world"}' ${location.origin}/`;

@@ -3,6 +3,9 @@
 /** Characters (code points) of a text that the service counts at once. */
 const MAX_CHARACTERS = 10_000;
 
+/** \s would include U+FEFF, which a word may contain. */
+const WHITE_SPACE = /\p{White_Space}/u;
+
 /** What is no text; its message is a sentence for the person who chose it. */
 class NotText extends Error {}
 
@@ -14,6 +17,9 @@ class NotText extends Error {}
  * @throws {NotText}
  */
 async function textOf(file) {
+  if (file.size > 2 ** 28) {
+    throw new NotText("This file is too large for a browser.");
+  }
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
@@ -24,10 +30,10 @@ async function textOf(file) {
     if (error instanceof RangeError) {
       throw new NotText("This file is too large for a browser.");
     }
-    throw new NotText("This file is not UTF-8 text, so nothing of it was sent.");
+    throw new NotText("This file is not UTF-8 text. Nothing was sent.");
   }
   if (text.includes("\0")) {
-    throw new NotText("This file is not text, so nothing of it was sent.");
+    throw new NotText("This file is not text. Nothing was sent.");
   }
   return text;
 }
@@ -41,6 +47,10 @@ async function textOf(file) {
 function cut(text) {
   const pieces = [];
   for (let start = 0, end = 0; start < text.length; start = end) {
+    if (WHITE_SPACE.test(text[start])) {
+      end = start + 1; // a piece begins with something to count
+      continue;
+    }
     end = endOfPiece(text, start);
     const piece = text.slice(start, end);
     if (piece.trim()) {
@@ -86,8 +96,7 @@ function endOfPiece(text, start) {
     return end;
   }
   for (let at = end; at > start; at--) {
-    // \s would include U+FEFF, which a word may contain.
-    if (/\p{White_Space}/u.test(text[at])) {
+    if (WHITE_SPACE.test(text[at])) {
       return at;
     }
   }
@@ -101,11 +110,13 @@ function endOfPiece(text, start) {
  * @param {string} text
  */
 function lastBoundary(text) {
+  // The end of it will do, and is faster.
+  const start = Math.max(0, text.length - 2_000);
   let beforeWord = 0;
   let afterPunctuation = 0;
   let punctuation = false;
   for (const { index, isWordLike } of new Intl.Segmenter("en", { granularity: "word" }).segment(
-    text,
+    text.slice(start),
   )) {
     beforeWord = index;
     if (punctuation) {
@@ -113,5 +124,5 @@ function lastBoundary(text) {
     }
     punctuation = !isWordLike;
   }
-  return afterPunctuation || beforeWord || text.length;
+  return start + (afterPunctuation || beforeWord || text.length - start);
 }

@@ -59,11 +59,14 @@ class Posting {
       return; // it was paused while a piece was being sent, and goes on after that
     }
     this.#running = true;
-    while (this.state === "sending" && this.#next < this.pieces.length) {
-      await this.#send(this.pieces[this.#next], `${this.#id}-${this.#next}`);
-      this.changed();
+    try {
+      while (this.state === "sending" && this.#next < this.pieces.length) {
+        await this.#send(this.pieces[this.#next], `${this.#id}-${this.#next}`);
+        this.changed();
+      }
+    } finally {
+      this.#running = false;
     }
-    this.#running = false;
     if (this.#next === this.pieces.length) {
       this.state = "finished";
       this.changed();
@@ -95,6 +98,7 @@ class Posting {
   async #send(piece, key) {
     for (let attempt = 1; this.state === "sending"; attempt++) {
       try {
+        this.unsure = true;
         await this.post(piece, key);
         this.counted++;
         this.#advance();
@@ -112,6 +116,9 @@ class Posting {
         if (!error.passes || attempt === Posting.MAX_ATTEMPTS) {
           this.pause(error.message);
           return;
+        }
+        if (this.state !== "sending") {
+          return; // paused or stopped meanwhile
         }
         this.retries++;
         this.trouble = `${error.message} Trying again …`;

@@ -15,10 +15,15 @@ async function read(url) {
   // Two reports within a second may have the same URL.
   const sentence = "The report could not be opened.";
   const { answer, body } = await fetched(url, { cache: "no-store" }, sentence);
-  if (!answer.ok || !Array.isArray(body.top10words)) {
+  if (!answer.ok || !Array.isArray(body.top10words) || !body.top10words.every(isEntry)) {
     throw new Refusal("unknown", sentence);
   }
   return body.top10words;
+}
+
+/** @param {any} entry */
+function isEntry(entry) {
+  return typeof entry?.word === "string" && entry.times > 0;
 }
 
 /**
@@ -97,8 +102,13 @@ class Renewal {
       return;
     }
     this.#running = true;
-    this.#failures = (await this.renew()) ? 0 : this.#failures + 1;
-    this.#running = false;
-    this.later();
+    let succeeded = false;
+    try {
+      succeeded = await this.renew();
+    } finally {
+      this.#failures = succeeded ? 0 : this.#failures + 1;
+      this.#running = false;
+      this.later();
+    }
   }
 }
