@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from on_fakes import Product, stored
 from test_http import post
-from wordtally import authorizer, words
+from wordtally import authorizer, http, words
 
 from local.gateway import Event, Gateway, Route
 
@@ -60,7 +60,7 @@ def test_an_event_gets_an_answer_of_the_contract(others: Event, event: Event) ->
     product = Product()
     answer = product.respond({**others, **event})
     assert_of_the_contract(product, answer["statusCode"], answer["body"])
-    assert answer["headers"] == {"content-type": "application/json"}
+    assert answer["headers"] == http.HEADERS
 
 
 @given(st.booleans(), OTHERS, EVENTS, HEADERS)

@@ -21,12 +21,6 @@ def post(body: str | bytes | None) -> dict[str, Any]:
 def parameter(value: object) -> str:
     return json.dumps({"parameter": value})
 
-HEADERS = {
-    "content-type": "application/json",
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-}
-
 
 class Requests(unittest.TestCase):
     def assert_rejected(
@@ -40,7 +34,7 @@ class Requests(unittest.TestCase):
         self.assertRegex(found["error"], r"^\S.*\.$")
         self.assertIn(problem, found["error"])
         self.assertEqual(set(found), {"error", "code"})
-        self.assertEqual(answer["headers"], HEADERS)
+        self.assertEqual(answer["headers"], http.HEADERS)
 
     def assert_accepted(self, body: str | bytes, text: str) -> None:
         self.assertEqual(http.request_of(post(body)), http.Request(text))

@@ -23,6 +23,13 @@ from wordtally.errors import (
 MAX_CHARACTERS = 10_000
 """Code points of `parameter`."""
 
+HEADERS = {
+    "content-type": "application/json",
+    "cache-control": "no-store",  # whoever has a link can read the report
+    "x-content-type-options": "nosniff",
+}
+"""Of every answer but the page."""
+
 Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
 
@@ -152,11 +159,6 @@ def _refuse_constant(name: str) -> None:
 def _answer(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
     return {
         "statusCode": status,
-        "headers": {
-            "content-type": "application/json",
-            "cache-control": "no-store",  # a link is as good as a key
-            "x-content-type-options": "nosniff",
-            **(headers or {}),
-        },
+        "headers": {**HEADERS, **(headers or {})},
         "body": json.dumps(body),
     }
