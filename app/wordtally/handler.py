@@ -1,5 +1,6 @@
 """The Lambda entry point and the composition root: settings, clients, the order of a request."""
 
+import contextlib
 import logging
 import math
 import os
@@ -8,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wordtally import http, once, words
 from wordtally.aws.client import Client
@@ -20,6 +21,9 @@ from wordtally.ranking import Published, Ranking, Reports
 from wordtally.reports import S3Reports
 from wordtally.settings import Settings
 from wordtally.work import Work
+
+if TYPE_CHECKING:
+    from wordtally.inbox import Files
 
 ANSWER_WITHIN_SECONDS = 28
 """After a request's arrival. The HTTP API stops waiting for the function after 30."""
@@ -45,6 +49,9 @@ class Application:
     ranking: Ranking
     reports: LinkableReports
     idempotency_hours: int
+    files: Callable[[], "Files"]
+    """The files of the inbox; made when it is needed."""
+    max_file_words: int
 
     def tally(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
         """Count the words of `request` and return the URL of a report that includes them."""
@@ -73,10 +80,11 @@ values of an HTTP event, never in its top-level names."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """A route of the HTTP API (payload format 2.0), or RECONCILE."""
+    """A request to the HTTP API (payload format 2.0), a notification of the inbox, or RECONCILE."""
     if event == RECONCILE:
-        reconcile(_application(), context)
-        return None
+        return reconcile(_application(), context)
+    if "Records" in event:
+        return receive(_application(), event, context)
     return handle(_application, event, context)
 
 
@@ -118,6 +126,40 @@ def handle(
         summary.update(work.figures())
     logger.info("request", extra={**summary, "milliseconds": _milliseconds_since(started)})
     return answer
+
+
+def receive(application: Application, event: dict[str, Any], context: Any) -> None:
+    """Count each file that an S3 notification announces, tag it with the outcome and log one summary
+    line. The file's name and text are never logged.
+
+    Errors are raised, so that Lambda retries the notification: the files that are counted by then
+    are not counted again.
+    """
+    from wordtally import inbox  # here, so that requests need not load it
+
+    files = application.files()
+    for upload in inbox.uploads_of(event):
+        started = time.perf_counter()
+        work = Work(_deadline(context))
+        summary: dict[str, Any] = {"version": upload.version_id}
+        try:
+            counted = inbox.words_of(files, upload, application.max_file_words, work)
+            summary |= {"words": sum(counted.values()), "distinct": len(counted)}
+            application.ranking.tally(counted, work, upload.marker(int(time.time())))
+            summary["outcome"] = "counted"
+            files.tag(upload, "counted", work)
+        except inbox.Refused as refused:
+            summary["outcome"] = refused.code
+            with contextlib.suppress(inbox.Gone):
+                files.tag(upload, refused.code, work)
+        except inbox.Gone:
+            summary.setdefault("outcome", "gone")
+        except Exception as error:
+            summary |= {"outcome": "failed", **_explained(error)}
+            raise
+        finally:
+            figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
+            logger.info("file", extra={**summary, **figures})
 
 
 def reconcile(application: Application, context: Any) -> None:
@@ -186,7 +228,15 @@ def assembled(settings: Settings, client: Client) -> Application:
     counts = DynamoDBCounts(calls, settings.words_table, ledger)
     published = S3Reports(calls, settings.reports_bucket, settings.presigned_url_expiry_seconds)
     ranking = Ranking(counts, published, settings.scan_up_to_words)
-    return Application(ranking, published, settings.idempotency_hours)
+
+    def files() -> Files:
+        from wordtally.files import S3Files
+
+        return S3Files(calls)
+
+    return Application(
+        ranking, published, settings.idempotency_hours, files, settings.max_file_words
+    )
 
 
 def client(settings: Settings) -> Client:

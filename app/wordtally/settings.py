@@ -21,6 +21,8 @@ class Settings:
     markers_table: str
     idempotency_hours: int
     """For how long a text is counted once under its Idempotency-Key."""
+    max_file_words: int = 250_000
+    """Distinct words of a file in the inbox; more could not be written in the function's 15 minutes."""
     aws_client: str = "thin"
     """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
 
@@ -35,7 +37,9 @@ class Settings:
                 problems.append(f"{name} is not set")
             return value
 
-        def number(name: str, least: int, most: int) -> int:
+        def number(name: str, least: int, most: int, default: int | None = None) -> int:
+            if default is not None and not environment.get(name):
+                return default
             value = text(name)
             if not value:
                 return least
@@ -59,6 +63,7 @@ class Settings:
             scan_up_to_words=number("SCAN_UP_TO_WORDS", 0, 10**15),
             markers_table=text("MARKERS_TABLE"),
             idempotency_hours=number("IDEMPOTENCY_HOURS", 1, 8_760),
+            max_file_words=number("MAX_FILE_WORDS", 1, 250_000, cls.max_file_words),
             aws_client=choice("AWS_CLIENT", ("thin", "botocore")),
         )
         if problems:

@@ -19,12 +19,18 @@ What the standard leaves open is decided like this:
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from itertools import groupby
 
 from wordtally.errors import NoWords, WordTooLong
 
 MAX_WORD_BYTES = 1024
 """In UTF-8; half of the 2,048 bytes that DynamoDB allows a partition key."""
+
+MAX_STRETCH = 65_536
+"""Characters of a stretch that cannot be cut; prose has a space every ten. A longer one is a word that is
+too long, or next to it. Bounds the memory of `split`."""
 
 _LETTER, _HEBREW, _DIGIT, _KATAKANA = "A", "H", "N", "K"
 _JOINER = "_"  # ExtendNumLet: joins letters and digits, is no word by itself
@@ -223,6 +229,47 @@ def split(text: str) -> list[str]:
     ]
 
 
+class Splitter:
+    """The words of a text that comes in blocks of any size: exactly those that `split` finds in the
+    whole, wherever the blocks end.
+
+    Cuts before characters that no word extends over and that normalisation leaves alone. Raises
+    WordTooLong if a text has none in MAX_STRETCH characters.
+    """
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, block: str) -> list[str]:
+        """The words that are complete with this block."""
+        text = self._rest + block
+        # The rest was searched before, but for its last character's neighbour.
+        for at in range(len(text) - 1, max(len(self._rest) - 1, 0), -1):
+            if _begins_anew(text[at]):
+                self._rest = text[at:]
+                return split(text[:at])
+        if len(text) > MAX_STRETCH:
+            raise WordTooLong
+        self._rest = text
+        return []
+
+    def end(self) -> list[str]:
+        """The words of what is left."""
+        rest, self._rest = self._rest, ""
+        return split(rest)
+
+
+@cache
+def _begins_anew(char: str) -> bool:
+    """Whether a text falls apart before this character: what is before it and what is after it have
+    the same words apart as together."""
+    return (
+        char.translate(_CLASSES) in (_OTHER, _SINGLE)
+        and unicodedata.combining(char) == 0
+        and _folded(char) == char
+    )
+
+
 def count(text: str) -> dict[str, int]:
     """How often each distinct word of `text` occurs, first occurrence first.
 
@@ -231,6 +278,11 @@ def count(text: str) -> dict[str, int]:
     counted = Counter(split(text))
     if not counted:
         raise NoWords
+    check(counted)
+    return dict(counted)
+
+
+def check(counted: Iterable[str]) -> None:
+    """Raise WordTooLong for a word over MAX_WORD_BYTES."""
     if any(len(word.encode()) > MAX_WORD_BYTES for word in counted):
         raise WordTooLong
-    return dict(counted)

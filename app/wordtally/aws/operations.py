@@ -6,8 +6,10 @@ Parameters and answers have botocore's names.
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from .errors import AwsUnavailable, failure
@@ -23,22 +25,31 @@ _FIELDS = {
     "BatchGetItem": "Responses",
     "GetObject": "ETag",
     "PutObject": "ETag",
+    "GetObjectTagging": "TagSet",
+    "PutObjectTagging": None,
 }
 """The operations, each with a field that every good answer has."""
 
-_S3_METHODS = {"GetObject": "GET", "PutObject": "PUT"}
+_S3_METHODS = {
+    "GetObject": "GET",
+    "PutObject": "PUT",
+    "GetObjectTagging": "GET",
+    "PutObjectTagging": "PUT",
+}
 _S3_HEADERS = {
     "CacheControl": "cache-control",
     "ContentDisposition": "content-disposition",
     "ContentType": "content-type",
     "IfMatch": "if-match",
     "IfNoneMatch": "if-none-match",
+    "Range": "range",
 }
 _METADATA = "x-amz-meta-"
 
 _CODE = re.compile(r"[A-Za-z0-9.]{1,100}")
 # Not an XML parser: a cold start saves its import, and untrusted input never reaches one.
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
+_XML_TAG = re.compile(r"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,12 @@ def _s3_request(operation: str, rest: dict[str, Any]) -> Request:
     bucket, path, body = rest.pop("Bucket"), object_path(rest.pop("Key")), rest.pop("Body", b"")
     query = version_query(rest.pop("VersionId", None))
     headers = {_METADATA + name: value for name, value in rest.pop("Metadata", {}).items()}
+    if operation.endswith("Tagging"):
+        query["tagging"] = ""
+    if operation == "PutObjectTagging":
+        body = _tagging(rest.pop("Tagging")["TagSet"])
+        # S3 demands a checksum of it.
+        headers["x-amz-checksum-sha256"] = b64encode(sha256(body).digest()).decode()
     for parameter, value in rest.items():
         if parameter not in _S3_HEADERS:
             raise ValueError(f"unknown parameter of {operation}: {parameter}")
@@ -92,15 +109,16 @@ def version_query(version_id: str | None) -> dict[str, str]:
 def answer(operation: str, response: "Response") -> dict[str, Any]:
     """The answer in a response. Raises an AwsError if the response is not a good answer."""
     content: dict[str, Any] | None = {}
+    good = response.status in (200, 206)  # 206 for a part of an object
     if operation in _S3_METHODS:
-        if response.status == 200:
-            content = _object(response)
+        if good:
+            content = _tags(response) if "Tagging" in operation else _object(response)
         code = _XML_CODE.search(response.body[:4096])
         error_code = code[1].decode() if code else ""
     else:
         content = _json_object(response.body)
         error_code = str(content.get("__type", "") if content else "").rpartition("#")[2]
-    if response.status == 200 and is_complete(operation, content):
+    if good and is_complete(operation, content):
         return content or {}
     if _CODE.fullmatch(error_code):
         reasons = (content or {}).get("CancellationReasons")
@@ -118,7 +136,11 @@ def is_complete(operation: str, content: Mapping[str, Any] | None) -> bool:
 
 def _object(response: "Response") -> dict[str, Any]:
     headers = response.headers
-    named = {"ETag": headers.get("etag"), "VersionId": headers.get("x-amz-version-id")}
+    named = {
+        "ETag": headers.get("etag"),
+        "VersionId": headers.get("x-amz-version-id"),
+        "ContentRange": headers.get("content-range"),
+    }
     return {
         "Body": response.body,
         "Metadata": {
@@ -128,6 +150,26 @@ def _object(response: "Response") -> dict[str, Any]:
         },
         **{name: value for name, value in named.items() if value is not None},
     }
+
+
+def _tagging(tags: list[dict[str, str]]) -> bytes:
+    from html import escape  # here, as requests of the API need neither
+
+    parts = [
+        f"<Tag><Key>{escape(tag['Key'])}</Key><Value>{escape(tag['Value'])}</Value></Tag>"
+        for tag in tags
+    ]
+    namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return f'<Tagging xmlns="{namespace}"><TagSet>{"".join(parts)}</TagSet></Tagging>'.encode()
+
+
+def _tags(response: "Response") -> dict[str, Any]:
+    from html import unescape
+
+    if b"<TagSet" not in response.body:
+        return {}
+    found = _XML_TAG.findall(response.body.decode())
+    return {"TagSet": [{"Key": unescape(key), "Value": unescape(value)} for key, value in found]}
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

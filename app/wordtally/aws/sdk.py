@@ -72,6 +72,8 @@ class SdkClient:
             "BatchGetItem": dynamodb.batch_get_item,
             "GetObject": self._s3.get_object,
             "PutObject": self._s3.put_object,
+            "GetObjectTagging": self._s3.get_object_tagging,
+            "PutObjectTagging": self._s3.put_object_tagging,
         }
         self._batches = ThreadPoolExecutor(CONNECTIONS)
         self._singles = ThreadPoolExecutor(SINGLES)

@@ -1,0 +1,165 @@
+"""The inbox: an S3 notification in, the words of the uploaded file out.
+
+A file is read block by block and never held as a whole; only its distinct words are. It is checked to
+its end before the first write, so a refused file changes nothing.
+"""
+
+import codecs
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import unquote_plus
+
+from wordtally import words
+from wordtally.errors import WordTooLong
+from wordtally.once import Marker
+from wordtally.work import Work
+
+MAX_BYTES = 100 * 1024 * 1024
+"""Of a file, and of what a compressed one contains. At 5 MB of prose a second it is read in 20 s."""
+
+BLOCK_BYTES = 1024 * 1024
+"""Read from S3 at once."""
+
+TEXT_BYTES = 64 * 1024
+"""Split into words at once: bounds the memory of `words.split` and of decompression."""
+
+VALID_SECONDS = 15 * 86_400
+"""For how long a file is counted once: the failure queue keeps what Lambda gave up for 14 days."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Refused(Exception):
+    """Nothing of the file is counted. `code` says why; it becomes the file's tag."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Gone(Exception):
+    """The file was deleted before it was read."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of an object."""
+
+    bucket: str
+    key: str = field(repr=False)
+    version_id: str | None = None
+    """Set in a versioned bucket."""
+    etag: str = ""
+
+    def marker(self, now: int) -> Marker:
+        """The first marker of the file: this upload is counted once, whatever announces it."""
+        version = self.version_id or self.etag
+        # No Idempotency-Key contains a line feed.
+        name = "\n".join(["file", self.bucket, self.key, version])
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        return Marker(digest, digest, now + VALID_SECONDS, now)
+
+
+class Files(Protocol):
+    """The uploaded files."""
+
+    def read(self, upload: Upload, start: int, size: int, work: Work) -> tuple[bytes, int]:
+        """Up to `size` bytes from `start` on, and the size of the file. Raise Gone."""
+
+    def tag(self, upload: Upload, outcome: str, work: Work) -> None:
+        """Set the tag `wordtally`; the file's other tags stay. Raise Gone."""
+
+
+def uploads_of(event: Mapping[str, Any]) -> list[Upload]:
+    """The uploads that an S3 notification announces."""
+    return [_upload_of(record["s3"]) for record in event["Records"]]
+
+
+def _upload_of(announced: Mapping[str, Any]) -> Upload:
+    file = announced["object"]
+    return Upload(
+        announced["bucket"]["name"],
+        unquote_plus(file["key"]),  # S3 encodes it as a form does
+        file.get("versionId"),
+        file.get("eTag", ""),
+    )
+
+
+def words_of(files: Files, upload: Upload, max_words: int, work: Work) -> dict[str, int]:
+    """How often each distinct word of the file occurs. Raise Refused or Gone."""
+    counted: Counter[str] = Counter()
+    splitter = words.Splitter()
+    try:
+        for text in _text_of(_unzipped(_blocks_of(files, upload, work))):
+            counted.update(splitter.feed(text))
+            if len(counted) > max_words:
+                raise Refused("too_many_words")
+            work.go_on()
+        counted.update(splitter.end())
+        words.check(counted)
+    except WordTooLong:
+        raise Refused("word_too_long") from None
+    if len(counted) > max_words:
+        raise Refused("too_many_words")
+    if not counted:
+        raise Refused("no_words")
+    return dict(counted)
+
+
+def _blocks_of(files: Files, upload: Upload, work: Work) -> Iterator[bytes]:
+    start, size = 0, 1
+    while start < size:
+        block, size = files.read(upload, start, BLOCK_BYTES, work)
+        if size > MAX_BYTES:
+            raise Refused("too_large")
+        for at in range(0, len(block), TEXT_BYTES):
+            yield block[at : at + TEXT_BYTES]
+        start += len(block)
+
+
+def _unzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks, decompressed if the first one begins as gzip does; in pieces of TEXT_BYTES."""
+    first = next(blocks, b"")
+    if not first.startswith(_GZIP_MAGIC):
+        yield first
+        yield from blocks
+        return
+    size = 0
+    for piece in _members(first, blocks):
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise Refused("too_large")
+        yield piece
+
+
+def _members(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the members of a gzip file contain (RFC 1952: one or more, end to end)."""
+    try:
+        while rest:
+            member = zlib.decompressobj(wbits=31)
+            while not member.eof:
+                piece = member.decompress(rest, TEXT_BYTES)
+                rest = member.unconsumed_tail
+                if not piece and not rest and not member.eof:
+                    rest = next(blocks, b"")
+                    if not rest:
+                        raise Refused("damaged_gzip")
+                yield piece
+            rest = member.unused_data or next(blocks, b"")
+    except zlib.error:
+        raise Refused("damaged_gzip") from None
+
+
+def _text_of(blocks: Iterator[bytes]) -> Iterator[str]:
+    """The blocks as text, without a byte order mark."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        for block in blocks:
+            yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise Refused("not_utf8") from None
