@@ -33,6 +33,7 @@ HEADERS = {
 Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
 
+_ASYNC = re.compile(r"(^|,)\s*respond-async\s*(=\s*(\"\")?\s*)?(;|,|$)", re.IGNORECASE)
 _GZIP_MAGIC = b"\x1f\x8b"
 _FORM = re.compile(r"[\w.%+-]+=|--")  # URL-encoded, or the boundary of multipart/form-data
 
@@ -45,6 +46,8 @@ class Request:
     idempotency_key: str | None = field(default=None, repr=False)
     api_key: str = field(default="", repr=False)
     """The header x-api-key; empty if it was not sent."""
+    prefers_async: bool = False
+    """`Prefer: respond-async` (RFC 7240)."""
 
     @property
     def sentence_when_busy(self) -> str:
@@ -59,15 +62,21 @@ def request_of(event: dict[str, Any]) -> Request:
     # The API makes header names lower case.
     headers: Mapping[str, str] = event.get("headers") or {}
     return Request(
-        text=_text_of(_json_of(event, headers)),
+        text=text_of(_json_of(event, headers)),
         idempotency_key=_idempotency_key_of(headers),
         api_key=headers.get("x-api-key", ""),
+        prefers_async=_ASYNC.search(headers.get("prefer", "")) is not None,
     )
 
 
 def success(url: str) -> Answer:
     """The answer that links to the report."""
     return _answer(200, {"url": url})
+
+
+def accepted(url: str) -> Answer:
+    """The answer to a request that is counted within seconds: where the report will include it."""
+    return _answer(202, {"url": url}, {"preference-applied": "respond-async"})
 
 
 def failure(error: Exception, request_id: str, busy: str = Unavailable.message) -> Answer:
@@ -86,7 +95,8 @@ def failure(error: Exception, request_id: str, busy: str = Unavailable.message) 
     return _answer(500, {"error": sentence, "code": "internal_error", "request_id": request_id})
 
 
-def _text_of(document: object) -> str:
+def text_of(document: object) -> str:
+    """The text in a JSON document. Raise a Rejected error for a bad one."""
     if not isinstance(document, dict):
         raise InvalidRequest
     if "parameter" not in document:

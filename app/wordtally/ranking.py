@@ -122,24 +122,25 @@ class Ranking:
         most `scan_up_to_words` words. Raise Unavailable when a store is away, when MAX_CONFLICTS
         publications were lost, or when there is no time left.
         """
-        return self._tally(words, work, marker, self._scan_up_to_words)
+        return self.include(lambda: self._add(words, work, marker), work)
+
+    def include(self, write: Callable[[], dict[str, int]], work: Work) -> Published:
+        """Call `write`, which adds words and returns their new totals, and make sure that the published
+        report includes them; raises as `tally` does, and what `write` raises."""
+        return self._include(write, work, self._scan_up_to_words)
 
     def reconcile(self, work: Work) -> Published:
         """Repair the report from the table, whatever its size; raises as `tally` does."""
-        return self._tally({}, work, None, ALWAYS)
+        return self._include(dict, work, ALWAYS)
 
-    def _tally(
-        self,
-        words: Mapping[str, int],
-        work: Work,
-        marker: Marker | None,
-        scan_up_to_words: int,
+    def _include(
+        self, write: Callable[[], dict[str, int]], work: Work, scan_up_to_words: int
     ) -> Published:
         remembered, self._alone = self._alone, False
         if remembered:
-            published, totals = self._last, self._add(words, work, marker)
+            published, totals = self._last, write()
         else:
-            published, totals = self._read_and_add(words, work, marker)
+            published, totals = self._read_and(write, work)
         alone = self._left(published)
         first = True
         while True:
@@ -175,12 +176,12 @@ class Ranking:
         """Whether it is what this instance published or read last."""
         return published.etag is not None and published.etag == self._last.etag
 
-    def _read_and_add(
-        self, words: Mapping[str, int], work: Work, marker: Marker | None
+    def _read_and(
+        self, write: Callable[[], dict[str, int]], work: Work
     ) -> tuple[Published, dict[str, int]]:
         reading = self._aside.submit(self._reports.read, work)
         try:
-            totals = self._add(words, work, marker)
+            totals = write()
         except BaseException:
             reading.exception()  # waits: no call is in flight when the request is answered
             raise

@@ -24,6 +24,8 @@ class Work:
     """Items left out because their total is not a whole number: somebody else wrote them."""
     conflicts: int = 0
     publishes: int = 0
+    set_aside: int = 0
+    """Records of the stream that cannot be counted."""
 
     def go_on(self) -> None:
         """Raise Unavailable if there is no time for another call."""

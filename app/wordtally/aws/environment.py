@@ -58,7 +58,7 @@ _DNS_SUFFIXES = {
 
 
 def endpoint(service: str, region: str, environment: Mapping[str, str]) -> Endpoint:
-    """The endpoint of `dynamodb` or `s3`, configured by the same variables as in the SDKs."""
+    """The endpoint of a service, such as `dynamodb`, configured by the same variables as in the SDKs."""
     url = None
     if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() != "true":
         own = environment.get(f"AWS_ENDPOINT_URL_{service.upper()}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .connections import Response
 
 _FIELDS = {
+    "GetItem": None,
     "UpdateItem": None,
     "TransactWriteItems": None,
     "Scan": "Items",
@@ -27,8 +28,19 @@ _FIELDS = {
     "PutObject": "ETag",
     "GetObjectTagging": "TagSet",
     "PutObjectTagging": None,
+    "PutRecord": "SequenceNumber",
+    "SendMessage": "MessageId",
 }
 """The operations, each with a field that every good answer has."""
+
+_JSON_SERVICES = {
+    "PutRecord": ("kinesis", "1.1", "Kinesis_20131202"),
+    "SendMessage": ("sqs", "1.0", "AmazonSQS"),
+}
+"""Service, version of its JSON protocol and prefix of its targets; DynamoDB for all others."""
+
+AT_MOST_ONCE = frozenset(["PutRecord", "SendMessage"])
+"""Never repeated by a client after an attempt that may have taken effect."""
 
 _S3_METHODS = {
     "GetObject": "GET",
@@ -72,12 +84,20 @@ def request(operation: str, parameters: Mapping[str, Any]) -> Request:
     if operation == "TransactWriteItems":
         # As in the SDKs: DynamoDB applies a transaction once, however often it is retried.
         parameters = {"ClientRequestToken": os.urandom(16).hex(), **parameters}
+    service, version, target = _JSON_SERVICES.get(
+        operation, ("dynamodb", "1.0", "DynamoDB_20120810")
+    )
     headers = {
-        "content-type": "application/x-amz-json-1.0",
-        "x-amz-target": f"DynamoDB_20120810.{operation}",
+        "content-type": f"application/x-amz-json-{version}",
+        "x-amz-target": f"{target}.{operation}",
     }
-    body = json.dumps(parameters).encode()
-    return Request("dynamodb", None, "POST", "/", "", headers, body)
+    body = json.dumps(parameters, default=_base64).encode()
+    return Request(service, None, "POST", "/", "", headers, body)
+
+
+def _base64(data: bytes) -> str:
+    """Bytes in JSON."""
+    return b64encode(data).decode()
 
 
 def _s3_request(operation: str, rest: dict[str, Any]) -> Request:

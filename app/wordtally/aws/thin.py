@@ -53,7 +53,8 @@ class ThinClient:
     ) -> None:
         timeouts = timeouts or TIMEOUTS
         self._endpoints = {
-            service: endpoint(service, region, environment) for service in ("dynamodb", "s3")
+            service: endpoint(service, region, environment)
+            for service in ("dynamodb", "s3", "kinesis", "sqs")
         }
         secure = any(place.scheme == "https" for place in self._endpoints.values())
         self._tls = tls_context(environment) if secure else None
@@ -232,6 +233,8 @@ class _Batch:
         """Wait before another attempt, with full jitter; False if there must not be one."""
         seconds = pause_seconds(error, attempts)
         if seconds is None or self._failure or faults == MAX_ATTEMPTS:
+            return False
+        if self._operation in operations.AT_MOST_ONCE and not error.without_effect:
             return False
         if time.monotonic() + seconds >= self._until:
             return False

@@ -1,0 +1,262 @@
+"""The stream: a batch of Kinesis records in, each counted exactly once and written once per word.
+
+Lambda delivers each record of a shard at least once: the first time in order, then perhaps again, with
+other neighbours, and perhaps to two function instances at once. Sequence numbers only grow within a
+shard. So a checkpoint per shard says up to which record everything is counted, and what is about to be
+written is recorded there first, as a plan: whoever finds an unfinished plan finishes exactly that one.
+Why each step stands where it does is written in docs/decisions/0008-stream.md and checked exhaustively
+in tests/test_stream_protocol.py.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from wordtally import http, words
+from wordtally.errors import IdempotencyKeyReused, Rejected
+from wordtally.once import Marker
+from wordtally.ranking import Counts
+from wordtally.work import Work
+
+SEQUENCE_DIGITS = 60
+"""Sequence numbers have up to 56, which a DynamoDB number cannot hold. Padded, they compare as text."""
+
+MAX_PLAN_BYTES = 300_000
+"""Of the words of a plan as JSON. A DynamoDB item may have 400 kB."""
+
+PLAN_VALID_SECONDS = 30 * 86_400
+"""For how long a plan can be finished without counting anything twice. A stream keeps its records for
+a day."""
+
+
+class Malformed(Exception):
+    """A record that cannot be counted; `str(error)` is a code that says why, never its content."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a shard."""
+
+    sequence: str
+    """The sequence number, padded to SEQUENCE_DIGITS."""
+    words: Mapping[str, int] = field(repr=False, default_factory=dict)
+    marker: Marker | None = None
+    """Set if the text was posted under an idempotency key."""
+    problem: str | None = None
+    """Why the record is set aside instead of counted."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to be written for the records after `Checkpoint.done` up to `upto`."""
+
+    upto: str
+    words: Mapping[str, int] = field(repr=False)
+    planned_at: int
+    """Seconds since 1970."""
+
+    def marker(self, shard: str) -> Marker:
+        """The first marker of its words: `upto` tells the plans of a shard apart."""
+        # No Idempotency-Key contains a line feed.
+        digest = hashlib.sha256("\n".join(["plan", shard, self.upto]).encode()).hexdigest()
+        return Marker(digest, digest, self.planned_at + PLAN_VALID_SECONDS, self.planned_at)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    done: str = ""
+    """Every record up to this sequence number is counted or set aside; empty: none."""
+    plan: Plan | None = None
+
+
+class Superseded(Exception):
+    """Another delivery has changed the checkpoint since it was read."""
+
+
+class Checkpoints(Protocol):
+    """A checkpoint per shard."""
+
+    def read(self, shard: str, work: Work) -> Checkpoint: ...
+
+    def propose(self, shard: str, done: str, plan: Plan, work: Work) -> None:
+        """Record the plan. Raise Superseded unless the checkpoint is at `done` and without a plan."""
+
+    def finish(self, shard: str, plan: Plan, work: Work) -> None:
+        """Move the checkpoint to the end of the plan and remove the plan. Raise Superseded unless the
+        checkpoint holds this plan."""
+
+
+class Counting(Protocol):
+    """What ranking.Ranking does."""
+
+    def include(self, write: Callable[[], dict[str, int]], work: Work) -> object:
+        """Make sure that the published report includes what `write` counts and returns."""
+
+
+SetAside = Callable[[str, str, str, Work], None]
+"""Reports a shard's record by its sequence number, with the reason; at least once for each."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A batch of a shard's records, with all that is needed to count it."""
+
+    shard: str
+    records: Sequence[Record]
+    checkpoints: Checkpoints
+    counts: Counts
+    ranking: Counting
+    set_aside: SetAside
+    work: Work
+
+    def count(self) -> None:
+        """Count the records that were not counted before, in order; the report then includes them."""
+        while True:
+            checkpoint = self.checkpoints.read(self.shard, self.work)
+            try:
+                if checkpoint.plan:
+                    self._carry_out(checkpoint.plan)
+                    continue
+                fresh = self._fresh(checkpoint.done)
+                if not fresh:
+                    return
+                self._count_keyed([record for record in fresh if record.marker])
+                plan = Plan(fresh[-1].sequence, total(fresh), int(time.time()))
+                self.checkpoints.propose(self.shard, checkpoint.done, plan, self.work)
+                self._carry_out(plan)
+            except Superseded:
+                pass  # what the other delivery left is read next
+
+    def _fresh(self, done: str) -> list[Record]:
+        """The records after `done`, as many as fit into a plan; malformed ones are set aside."""
+        fresh: list[Record] = []
+        size = 0
+        for record in sorted(self.records, key=lambda record: record.sequence):
+            if record.sequence <= done:
+                continue
+            size += len(json.dumps(record.words))
+            if fresh and size > MAX_PLAN_BYTES:
+                break
+            if record.problem:
+                self.set_aside(self.shard, record.sequence, record.problem, self.work)
+            fresh.append(record)
+        return fresh
+
+    def _count_keyed(self, records: list[Record]) -> None:
+        """Each text under its own markers, which keep it from being counted twice, whatever happens
+        to the plan."""
+
+        def write() -> dict[str, int]:
+            totals: dict[str, int] = {}
+            for record in records:
+                assert record.marker
+                try:
+                    totals |= self.counts.add_once(record.marker, record.words, self.work)
+                except IdempotencyKeyReused as reused:
+                    self.set_aside(self.shard, record.sequence, reused.code, self.work)
+            return totals
+
+        if records:
+            self.ranking.include(write, self.work)
+
+    def _carry_out(self, plan: Plan) -> None:
+        marker = plan.marker(self.shard)
+
+        def write() -> dict[str, int]:
+            return self.counts.add_once(marker, plan.words, self.work)
+
+        if plan.words:
+            self.ranking.include(write, self.work)
+        self.checkpoints.finish(self.shard, plan, self.work)
+
+
+def total(records: Sequence[Record]) -> dict[str, int]:
+    """How often each word occurs in the records without a key."""
+    counted: Counter[str] = Counter()
+    for record in records:
+        if not record.marker:
+            counted.update(record.words)
+    return dict(counted)
+
+
+def batches_of(event: Mapping[str, Any]) -> dict[str, list[Record]]:
+    """The records of a Kinesis event by shard: stream and shard in one name."""
+    batches: dict[str, list[Record]] = {}
+    for found in event["Records"]:
+        shard = f"{found['eventSourceARN']}\n{found['eventID'].partition(':')[0]}"
+        batches.setdefault(shard, []).append(_record_of(found["kinesis"]))
+    return batches
+
+
+def _record_of(found: Mapping[str, Any]) -> Record:
+    sequence = found["sequenceNumber"].zfill(SEQUENCE_DIGITS)
+    try:
+        counted, marker = decode(base64.b64decode(found["data"]))
+        return Record(sequence, counted, marker)
+    except Rejected as error:
+        return Record(sequence, problem=error.code)
+    except Malformed as error:
+        return Record(sequence, problem=str(error))
+
+
+def encode(counted: Mapping[str, int], marker: Marker | None) -> bytes:
+    """The record of a text that was posted: its words, not the text."""
+    record: dict[str, Any] = {"words": counted}
+    if marker:
+        record["marker"] = [marker.key, marker.digest, marker.valid_until, marker.asked_at]
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> tuple[dict[str, int], Marker | None]:
+    """The words of a record: what `encode` makes, or a producer's `{"parameter": text}`, one a line.
+
+    Raise Malformed or, for what POST / would reject, Rejected.
+    """
+    try:
+        lines = [line for line in data.decode("utf-8-sig").split("\n") if line.strip()]
+        documents = [json.loads(line, parse_constant=_refuse) for line in lines]
+    except UnicodeDecodeError:
+        raise Malformed("not_utf8") from None
+    except (ValueError, RecursionError):
+        raise Malformed("invalid_json") from None
+    if not documents:
+        raise Malformed("invalid_json")
+    if len(documents) == 1 and isinstance(documents[0], dict) and "words" in documents[0]:
+        return _encoded(documents[0])
+    counted: Counter[str] = Counter()
+    for document in documents:
+        counted.update(words.count(http.text_of(document)))
+    return _fitting(dict(counted)), None
+
+
+def _encoded(document: dict[str, Any]) -> tuple[dict[str, int], Marker | None]:
+    """The inverse of `encode`."""
+    counted, marker = document["words"], document.get("marker")
+    if not isinstance(counted, dict) or not counted:
+        raise Malformed("invalid_words")
+    for word, times in counted.items():
+        if words.split(word) != [word] or type(times) is not int or times < 1:
+            raise Malformed("invalid_words")
+    words.check(counted)
+    if marker is None:
+        return _fitting(counted), None
+    try:
+        key, digest, valid_until, asked_at = marker
+        return counted, Marker(str(key), str(digest), int(valid_until), int(asked_at))
+    except (TypeError, ValueError):
+        raise Malformed("invalid_marker") from None
+
+
+def _fitting(counted: dict[str, int]) -> dict[str, int]:
+    if len(json.dumps(counted)) > MAX_PLAN_BYTES:
+        raise Malformed("too_many_words")
+    return counted
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
