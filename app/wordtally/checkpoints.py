@@ -13,6 +13,7 @@ from wordtally.calls import Calls
 from wordtally.stream import Checkpoint, Plan, Superseded
 from wordtally.work import Work
 
+
 class DynamoDBCheckpoints:
     """Implements stream.Checkpoints. Throttling and outages raise Unavailable."""
 

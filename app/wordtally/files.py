@@ -1,13 +1,15 @@
 """The files of the inbox in S3: read in ranges, tagged with what became of them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
 from wordtally.calls import Calls
 from wordtally.inbox import Gone, Upload
 from wordtally.work import Work
+
+_T = TypeVar("_T")
 
 TAG = "wordtally"
 
@@ -39,7 +41,13 @@ class S3Files:
         tags.append({"Key": TAG, "Value": outcome})
         self._call("PutObjectTagging", {**where, "Tagging": {"TagSet": tags}}, work, lambda _: None)
 
-    def _call(self, operation: str, parameters: Mapping[str, Any], work: Work, read: Any) -> Any:
+    def _call(
+        self,
+        operation: str,
+        parameters: Mapping[str, Any],
+        work: Work,
+        read: Callable[[Answer], _T],
+    ) -> _T:
         try:
             return self._calls.one(operation, parameters, work, read)
         except AwsError as error:

@@ -1,6 +1,5 @@
 """The Lambda entry point and the composition root: settings, clients, the order of a request."""
 
-import contextlib
 import logging
 import math
 import os
@@ -23,7 +22,8 @@ from wordtally.settings import Settings
 from wordtally.work import Work
 
 if TYPE_CHECKING:
-    from wordtally.inbox import Files
+    from wordtally.inbox import Inbox
+    from wordtally.stream import Stream
 
 ANSWER_WITHIN_SECONDS = 28
 """After a request's arrival. The HTTP API stops waiting for the function after 30."""
@@ -49,13 +49,19 @@ class Application:
     ranking: Ranking
     reports: LinkableReports
     idempotency_hours: int
-    files: Callable[[], "Files"]
-    """The files of the inbox; made when it is needed."""
-    max_file_words: int
+    inbox: Callable[[], "Inbox"] | None = None
+    stream: Callable[[], "Stream"] | None = None
+    """None where none is deployed."""
 
     def tally(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
         """Count the words of `request` and return the URL of a report that includes them."""
         return self.reports.url(self.ranking.tally(counted, work, self.marker(request)))
+
+    def accept(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
+        """Have the words counted within seconds; the URL of the newest report at any time."""
+        assert self.stream
+        self.stream().append(counted, self.marker(request), work)
+        return self.reports.url(Published())
 
     def link(self, work: Work) -> str:
         """The URL of the current report. Raise NoReport if there is none. Writes nothing."""
@@ -80,11 +86,13 @@ values of an HTTP event, never in its top-level names."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """A request to the HTTP API (payload format 2.0), a notification of the inbox, or RECONCILE."""
+    """A request to the HTTP API (payload format 2.0), files in the inbox, records of the stream, or
+    RECONCILE."""
     if event == RECONCILE:
         return reconcile(_application(), context)
     if "Records" in event:
-        return receive(_application(), event, context)
+        stream = event["Records"][0]["eventSource"] == "aws:kinesis"
+        return (count_records if stream else count_files)(_application(), event, context)
     return handle(_application, event, context)
 
 
@@ -117,7 +125,10 @@ def handle(
             busy = request.sentence_when_busy
             counted = words.count(request.text)
             summary.update(words=sum(counted.values()), distinct=len(counted))
-            answer = http.success(application().tally(request, counted, work))
+            if request.prefers_async and application().stream:
+                answer = http.accepted(application().accept(request, counted, work))
+            else:
+                answer = http.success(application().tally(request, counted, work))
     except Exception as error:  # noqa: BLE001 - the boundary
         answer = http.failure(error, context.aws_request_id, busy)
         summary.update(_explained(error))
@@ -128,38 +139,56 @@ def handle(
     return answer
 
 
-def receive(application: Application, event: dict[str, Any], context: Any) -> None:
+def count_files(application: Application, event: dict[str, Any], context: Any) -> None:
     """Count each file that an S3 notification announces, tag it with the outcome and log one summary
-    line. The file's name and text are never logged.
+    line. Neither name nor text of a file is ever logged.
 
-    Errors are raised, so that Lambda retries the notification: the files that are counted by then
-    are not counted again.
+    Errors are raised, so that Lambda retries the notification: what is counted by then is not counted
+    again.
     """
-    from wordtally import inbox  # here, so that requests need not load it
+    from wordtally.inbox import Gone, Refused, uploads_of
 
-    files = application.files()
-    for upload in inbox.uploads_of(event):
+    assert application.inbox
+    for upload in uploads_of(event):
         started = time.perf_counter()
         work = Work(_deadline(context))
         summary: dict[str, Any] = {"version": upload.version_id}
         try:
-            counted = inbox.words_of(files, upload, application.max_file_words, work)
+            counted = application.inbox().count(upload, work)
             summary |= {"words": sum(counted.values()), "distinct": len(counted)}
-            application.ranking.tally(counted, work, upload.marker(int(time.time())))
             summary["outcome"] = "counted"
-            files.tag(upload, "counted", work)
-        except inbox.Refused as refused:
+        except Refused as refused:
             summary["outcome"] = refused.code
-            with contextlib.suppress(inbox.Gone):
-                files.tag(upload, refused.code, work)
-        except inbox.Gone:
-            summary.setdefault("outcome", "gone")
+        except Gone:
+            summary["outcome"] = "gone"
         except Exception as error:
             summary |= {"outcome": "failed", **_explained(error)}
             raise
         finally:
             figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
             logger.info("file", extra={**summary, **figures})
+
+
+def count_records(application: Application, event: dict[str, Any], context: Any) -> None:
+    """Count the records of a Kinesis event and log one summary line a shard.
+
+    Errors are raised, so that Lambda retries the batch: what is counted by then is not counted again.
+    """
+    from wordtally.stream import batches_of
+
+    assert application.stream
+    for shard, records in batches_of(event).items():
+        started = time.perf_counter()
+        work = Work(_deadline(context))
+        summary: dict[str, Any] = {"records": len(records)}
+        try:
+            application.stream().count(shard, records, work)
+        except Exception as error:
+            summary |= _explained(error)
+            raise
+        finally:
+            figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
+            logger.info("batch", extra={**summary, **figures})
 
 
 def reconcile(application: Application, context: Any) -> None:
@@ -229,13 +258,34 @@ def assembled(settings: Settings, client: Client) -> Application:
     published = S3Reports(calls, settings.reports_bucket, settings.presigned_url_expiry_seconds)
     ranking = Ranking(counts, published, settings.scan_up_to_words)
 
-    def files() -> Files:
+    # Imported when they are needed, as most requests need neither.
+    @cache
+    def inbox() -> "Inbox":
         from wordtally.files import S3Files
+        from wordtally.inbox import Inbox
 
-        return S3Files(calls)
+        return Inbox(S3Files(calls), ranking, settings.max_file_words)
+
+    @cache
+    def stream() -> "Stream":
+        from wordtally.checkpoints import DynamoDBCheckpoints
+        from wordtally.queues import FailureQueue, KinesisStream
+        from wordtally.stream import Stream
+
+        return Stream(
+            KinesisStream(calls, settings.stream_name),
+            DynamoDBCheckpoints(calls, settings.markers_table),
+            counts,
+            ranking,
+            FailureQueue(calls, settings.failure_queue_url),
+        )
 
     return Application(
-        ranking, published, settings.idempotency_hours, files, settings.max_file_words
+        ranking,
+        published,
+        settings.idempotency_hours,
+        inbox,
+        stream if settings.stream_name else None,
     )
 
 

@@ -46,7 +46,7 @@ class Request:
     idempotency_key: str | None = field(default=None, repr=False)
     api_key: str = field(default="", repr=False)
     """The header x-api-key; empty if it was not sent."""
-    prefers_async: bool = False
+    prefers_async: bool = field(default=False, repr=False)
     """`Prefer: respond-async` (RFC 7240)."""
 
     @property

@@ -5,7 +5,9 @@ its end before the first write, so a refused file changes nothing.
 """
 
 import codecs
+import contextlib
 import hashlib
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -72,6 +74,35 @@ class Files(Protocol):
 
     def tag(self, upload: Upload, outcome: str, work: Work) -> None:
         """Set the tag `wordtally`; the file's other tags stay. Raise Gone."""
+
+
+class Counting(Protocol):
+    """What ranking.Ranking does."""
+
+    def tally(self, words: Mapping[str, int], work: Work, marker: Marker | None) -> object: ...
+
+
+@dataclass(frozen=True)
+class Inbox:
+    files: Files
+    ranking: Counting
+    max_words: int
+    """Distinct words of a file."""
+
+    def count(self, upload: Upload, work: Work) -> dict[str, int]:
+        """Count a file and tag it; its words. Raise Refused, with the file tagged, or Gone."""
+        try:
+            counted = words_of(self.files, upload, self.max_words, work)
+        except Refused as refused:
+            self._tag(upload, refused.code, work)
+            raise
+        self.ranking.tally(counted, work, upload.marker(int(time.time())))
+        self._tag(upload, "counted", work)
+        return counted
+
+    def _tag(self, upload: Upload, outcome: str, work: Work) -> None:
+        with contextlib.suppress(Gone):  # what became of it does not change any more
+            self.files.tag(upload, outcome, work)
 
 
 def uploads_of(event: Mapping[str, Any]) -> list[Upload]:

@@ -21,10 +21,14 @@ class Settings:
     markers_table: str
     idempotency_hours: int
     """For how long a text is counted once under its Idempotency-Key."""
-    max_file_words: int = 250_000
-    """Distinct words of a file in the inbox; more could not be written in the function's 15 minutes."""
     aws_client: str = "thin"
     """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
+    max_file_words: int = 250_000
+    """Distinct words of a file in the inbox; more could not be written in the function's 15 minutes."""
+    stream_name: str = ""
+    """The Kinesis stream for `Prefer: respond-async`; empty if there is none."""
+    failure_queue_url: str = ""
+    """Where records of the stream go that cannot be counted."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -64,6 +68,8 @@ class Settings:
             markers_table=text("MARKERS_TABLE"),
             idempotency_hours=number("IDEMPOTENCY_HOURS", 1, 8_760),
             max_file_words=number("MAX_FILE_WORDS", 1, 250_000, cls.max_file_words),
+            stream_name=environment.get("STREAM_NAME", ""),
+            failure_queue_url=environment.get("FAILURE_QUEUE_URL", ""),
             aws_client=choice("AWS_CLIENT", ("thin", "botocore")),
         )
         if problems:

@@ -98,56 +98,66 @@ class Counting(Protocol):
         """Make sure that the published report includes what `write` counts and returns."""
 
 
+class Producer(Protocol):
+    """The stream as `POST /` sees it."""
+
+    def append(self, record: bytes, work: Work) -> None:
+        """Append a record; if this raises, it may have been appended once."""
+
+
 SetAside = Callable[[str, str, str, Work], None]
 """Reports a shard's record by its sequence number, with the reason; at least once for each."""
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A batch of a shard's records, with all that is needed to count it."""
+class Stream:
+    """Both ends of the stream."""
 
-    shard: str
-    records: Sequence[Record]
+    producer: Producer
     checkpoints: Checkpoints
     counts: Counts
     ranking: Counting
     set_aside: SetAside
-    work: Work
 
-    def count(self) -> None:
-        """Count the records that were not counted before, in order; the report then includes them."""
+    def append(self, counted: Mapping[str, int], marker: Marker | None, work: Work) -> None:
+        """Have the words of a text counted within seconds."""
+        self.producer.append(encode(counted, marker), work)
+
+    def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
+        """Count the records of a batch that were not counted before, in the order of their sequence
+        numbers, and make sure that the report includes them."""
         while True:
-            checkpoint = self.checkpoints.read(self.shard, self.work)
+            checkpoint = self.checkpoints.read(shard, work)
             try:
                 if checkpoint.plan:
-                    self._carry_out(checkpoint.plan)
+                    self._carry_out(shard, checkpoint.plan, work)
                     continue
-                fresh = self._fresh(checkpoint.done)
+                fresh = self._fresh(shard, records, checkpoint.done, work)
                 if not fresh:
                     return
-                self._count_keyed([record for record in fresh if record.marker])
+                self._count_keyed(shard, [each for each in fresh if each.marker], work)
                 plan = Plan(fresh[-1].sequence, total(fresh), int(time.time()))
-                self.checkpoints.propose(self.shard, checkpoint.done, plan, self.work)
-                self._carry_out(plan)
+                self.checkpoints.propose(shard, checkpoint.done, plan, work)
+                self._carry_out(shard, plan, work)
             except Superseded:
                 pass  # what the other delivery left is read next
 
-    def _fresh(self, done: str) -> list[Record]:
-        """The records after `done`, as many as fit into a plan; malformed ones are set aside."""
+    def _fresh(self, shard: str, records: Sequence[Record], done: str, work: Work) -> list[Record]:
+        """The records after `done`, as many as fit into a plan. Set the malformed ones aside."""
         fresh: list[Record] = []
         size = 0
-        for record in sorted(self.records, key=lambda record: record.sequence):
+        for record in sorted(records, key=lambda each: each.sequence):
             if record.sequence <= done:
                 continue
             size += len(json.dumps(record.words))
             if fresh and size > MAX_PLAN_BYTES:
                 break
             if record.problem:
-                self.set_aside(self.shard, record.sequence, record.problem, self.work)
+                self.set_aside(shard, record.sequence, record.problem, work)
             fresh.append(record)
         return fresh
 
-    def _count_keyed(self, records: list[Record]) -> None:
+    def _count_keyed(self, shard: str, records: list[Record], work: Work) -> None:
         """Each text under its own markers, which keep it from being counted twice, whatever happens
         to the plan."""
 
@@ -156,23 +166,19 @@ class Delivery:
             for record in records:
                 assert record.marker
                 try:
-                    totals |= self.counts.add_once(record.marker, record.words, self.work)
+                    totals |= self.counts.add_once(record.marker, record.words, work)
                 except IdempotencyKeyReused as reused:
-                    self.set_aside(self.shard, record.sequence, reused.code, self.work)
+                    self.set_aside(shard, record.sequence, reused.code, work)
             return totals
 
         if records:
-            self.ranking.include(write, self.work)
+            self.ranking.include(write, work)
 
-    def _carry_out(self, plan: Plan) -> None:
-        marker = plan.marker(self.shard)
-
-        def write() -> dict[str, int]:
-            return self.counts.add_once(marker, plan.words, self.work)
-
+    def _carry_out(self, shard: str, plan: Plan, work: Work) -> None:
         if plan.words:
-            self.ranking.include(write, self.work)
-        self.checkpoints.finish(self.shard, plan, self.work)
+            marker = plan.marker(shard)
+            self.ranking.include(lambda: self.counts.add_once(marker, plan.words, work), work)
+        self.checkpoints.finish(shard, plan, work)
 
 
 def total(records: Sequence[Record]) -> dict[str, int]:

@@ -66,6 +66,7 @@ class SdkClient:
         events.register("before-parse.dynamodb.Scan", _take_items)
         events.register("before-parse.dynamodb.TransactWriteItems", _require_json)
         self._methods: dict[str, Callable[..., Any]] = {
+            "GetItem": dynamodb.get_item,
             "UpdateItem": dynamodb.update_item,
             "Scan": dynamodb.scan,
             "TransactWriteItems": dynamodb.transact_write_items,
@@ -75,6 +76,8 @@ class SdkClient:
             "GetObjectTagging": self._s3.get_object_tagging,
             "PutObjectTagging": self._s3.put_object_tagging,
         }
+        self._session, self._region = session, region
+        self._starting = threading.Lock()
         self._batches = ThreadPoolExecutor(CONNECTIONS)
         self._singles = ThreadPoolExecutor(SINGLES)
 
@@ -141,8 +144,20 @@ class SdkClient:
                 if failed.wait(seconds):
                     raise known from error
 
+    def _method(self, operation: str) -> Callable[..., Any]:
+        if operation not in self._methods:
+            with self._starting:  # a request of the API needs neither of these clients
+                # One attempt: botocore would repeat calls that may have taken effect.
+                once = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+                service = {"PutRecord": "kinesis", "SendMessage": "sqs"}[operation]
+                client = _client(self._session, service, self._region, **once)
+                self._methods["PutRecord" if service == "kinesis" else "SendMessage"] = (
+                    client.put_record if service == "kinesis" else client.send_message
+                )
+        return self._methods[operation]
+
     def _answer(self, operation: str, parameters: Parameters) -> Answer:
-        answer: Answer = self._methods[operation](**parameters)
+        answer: Answer = self._method(operation)(**parameters)
         if operation == "GetObject":
             answer = {**answer, "Body": answer["Body"].read()}
         if not operations.is_complete(operation, answer):
@@ -160,12 +175,11 @@ def _client(session: Any, service: str, region: str, **config: Any) -> Any:
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             max_pool_connections=CONNECTIONS + SINGLES,
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
             # Both save a sixth of the CPU of a call: botocore would compose its own name for each
             # call, and validate what the type checker has checked.
             user_agent="wordtally",
             parameter_validation=False,
-            **config,
+            **{"retries": {"mode": "standard", "total_max_attempts": MAX_ATTEMPTS}, **config},
         ),
     )
 
