@@ -1,0 +1,550 @@
+"""The stream's protocol under every schedule of deliveries, crashes and lost answers.
+
+The real `stream.Stream` runs against ports whose every step takes effect at a moment the explorer
+chooses, run again from the start on the recorded results as in test_interleavings.py. The report's own
+protocol is searched there; here a publish is one step.
+
+Lambda is the adversary, within what it promises: a delivery is a run of consecutive records of a shard
+that begins at or before the first record not acknowledged yet, and a shard's children wait for their
+parent. Up to two deliveries run at once, of the same shard or of two. Each may be killed at any step.
+A write whose answer is lost took effect, or takes effect at any later moment; the function has crashed
+by then, or its client has sent the write again.
+
+In every state: nothing is counted twice, and whatever a delivery acknowledged is counted, is in the
+report, or is set aside. From every state: when all deliveries are killed and Lambda delivers the
+remaining records again, each record is counted exactly once and the report is exact.
+"""
+
+import unittest
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar
+from unittest import mock
+
+from wordtally import once, stream
+from wordtally.once import Marker
+from wordtally.stream import Checkpoint, Plan, Record, Stream, Superseded, total
+from wordtally.work import Work
+
+_T = TypeVar("_T")
+
+Step = tuple[Any, ...]
+Words = tuple[tuple[str, int], ...]
+Kept = tuple[str, Words, int]
+"""A plan as a hashable value."""
+
+Cut = tuple[str, int, int]
+"""A delivery: shard, first record, end."""
+Running = tuple[Cut, int]
+"""A delivery and its history."""
+State = tuple[int, tuple[Running, ...], int, int]
+"""World, deliveries that run, how many more there may be, how many more answers may be lost."""
+
+MOST_STEPS = 100
+"""Of a delivery that nothing disturbs."""
+
+LOSABLE = ("transaction", "propose", "finish")
+"""Steps whose answer may be lost. Whether a publish took effect is the report's protocol's business."""
+CONDITIONAL = ("propose", "finish")
+
+
+def plan_of(kept: Kept | None) -> Plan | None:
+    return kept and Plan(kept[0], dict(kept[1]), kept[2])
+
+
+@dataclass(frozen=True)
+class World:
+    """The tables, the report, the queue and what Lambda knows, as one hashable value."""
+
+    table: Words = ()
+    report: Words = ()
+    markers: frozenset[Marker] = frozenset()
+    checkpoints: tuple[tuple[str, str, Kept | None], ...] = ()
+    """Shard, `done`, plan."""
+    set_aside: frozenset[tuple[str, str, str]] = frozenset()
+    acknowledged: tuple[tuple[str, int], ...] = ()
+    """How many records of a shard."""
+    late: tuple[Step, ...] = ()
+    """Writes that take effect at some moment."""
+
+    def checkpoint(self, shard: str) -> tuple[str, Kept | None]:
+        return next((found[1:] for found in self.checkpoints if found[0] == shard), ("", None))
+
+    def moved(self, shard: str, done: str, plan: Kept | None) -> "World":
+        others = {found for found in self.checkpoints if found[0] != shard}
+        return replace(self, checkpoints=tuple(sorted(others | {(shard, done, plan)}, key=str)))
+
+    def after(self, step: Step, conditional: Collection[str] = CONDITIONAL) -> tuple["World", Any]:
+        """The world after a step, and the step's result."""
+        match step:
+            case ("read", shard):
+                return self, self.checkpoint(shard)
+            case ("propose", shard, done, plan):
+                if step[0] in conditional and self.checkpoint(shard) != (done, None):
+                    return self, Superseded
+                return self.moved(shard, done, plan), None
+            case ("finish", shard, upto):
+                found = self.checkpoint(shard)[1]
+                if step[0] in conditional and not (found and found[0] == upto):
+                    return self, Superseded
+                return self.moved(shard, upto, None), None
+            case ("transaction", marker, words):
+                for there in self.markers:
+                    if (there.key, there.chunk) == (marker.key, marker.chunk):
+                        return self, there
+                return replace(
+                    self, table=added(self.table, words), markers=self.markers | {marker}
+                ), None
+            case ("publish", words):
+                shown, table = dict(self.report), dict(self.table)
+                shown |= {word: table[word] for word in words}
+                return replace(self, report=tuple(sorted(shown.items()))), None
+            case ("set aside", shard, sequence, reason):
+                aside = self.set_aside | {(shard, sequence, reason)}
+                return replace(self, set_aside=aside), None
+        raise AssertionError(step)
+
+    def acknowledged_of(self, shard: str) -> int:
+        return dict(self.acknowledged).get(shard, 0)
+
+    def acknowledge(self, shard: str, number: int) -> "World":
+        most = max(number, self.acknowledged_of(shard))
+        acknowledged = dict(self.acknowledged) | {shard: most}
+        return replace(self, acknowledged=tuple(sorted(acknowledged.items())))
+
+
+def added(table: Words, words: Words) -> Words:
+    totals = dict(table)
+    for word, times in words:
+        totals[word] = totals.get(word, 0) + times
+    return tuple(sorted(totals.items()))
+
+
+class Asks(BaseException):
+    """A delivery has used up its history and asks for the result of this step."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+
+class Ports:
+    """All ports of stream.Stream, on the recorded results of its steps."""
+
+    def __init__(self, results: Iterable[Any]) -> None:
+        self.results = iter(results)
+
+    def do(self, *step: Any) -> Any:
+        for result in self.results:
+            if result is Superseded:
+                raise Superseded
+            return result
+        raise Asks(step)
+
+    def read(self, shard: str, work: Work) -> Checkpoint:
+        done, plan = self.do("read", shard)
+        return Checkpoint(done, plan_of(plan))
+
+    def propose(self, shard: str, done: str, plan: Plan, work: Work) -> None:
+        kept = plan.upto, tuple(plan.words.items()), plan.planned_at
+        self.do("propose", shard, done, kept)
+
+    def finish(self, shard: str, plan: Plan, work: Work) -> None:
+        self.do("finish", shard, plan.upto)
+
+    def include(self, write: Callable[[], dict[str, int]], work: Work) -> None:
+        self.do("publish", tuple(write()))
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        once.add(self, marker, words, work)
+        return dict(words)  # the names alone matter
+
+    def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
+        found: Marker | None = self.do("transaction", marker, tuple(words.items()))
+        return found
+
+    def set_aside(self, shard: str, sequence: str, reason: str, work: Work) -> None:
+        self.do("set aside", shard, sequence, reason)
+
+
+def text(number: int, *words: str, **more: Any) -> Record:
+    return Record(f"{number:02}", Counter(words), **more)
+
+
+def malformed(number: int) -> Record:
+    return Record(f"{number:02}", problem="not_utf8")
+
+
+def keyed(number: int, key: str, *words: str) -> Record:
+    """Equal words under a key are the same text."""
+    return text(number, *words, marker=once.marker(key, " ".join(words), 0, 9))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    shards: Mapping[str, Sequence[Record]]
+    parents: Mapping[str, str] = field(default_factory=dict)
+    """Shard to the one that was split into it."""
+    deliveries: int = 3
+    """In all, before the ones that deliver what is left."""
+    at_once: int = 2
+    lost_answers: int = 1
+    chunk_words: int = once.CHUNK_WORDS
+    plan_bytes: int = stream.MAX_PLAN_BYTES
+    any_order: bool = False
+    """Whether Lambda may deliver records before it has delivered those before them."""
+
+    def totals(self, numbers: Mapping[str, int]) -> dict[str, int]:
+        """The table when so many records of each shard are counted."""
+        totals: Counter[str] = Counter()
+        keys: set[str] = set()
+        for shard, records in self.shards.items():
+            for record in records[: numbers.get(shard, 0)]:
+                key = record.marker and record.marker.key
+                if key not in keys:
+                    totals.update(record.words)
+                if key:
+                    keys.add(key)
+        return totals
+
+    def set_aside(self, numbers: Mapping[str, int]) -> set[tuple[str, str]]:
+        """Shard and sequence number of those that cannot be counted, of so many records of each."""
+        aside: set[tuple[str, str]] = set()
+        digests: dict[str, str] = {}
+        for shard, records in self.shards.items():
+            for record in records[: numbers.get(shard, 0)]:
+                marker = record.marker
+                reused = marker and digests.setdefault(marker.key, marker.digest) != marker.digest
+                if record.problem or reused:
+                    aside.add((shard, record.sequence))
+        return aside
+
+    def limits(self) -> AbstractContextManager[Any]:
+        stack = ExitStack()
+        stack.enter_context(mock.patch.object(once, "CHUNK_WORDS", self.chunk_words))
+        stack.enter_context(mock.patch.object(stream, "MAX_PLAN_BYTES", self.plan_bytes))
+        stack.enter_context(mock.patch.object(stream, "time", SimpleNamespace(time=lambda: 0)))
+        return stack
+
+    def everything(self) -> dict[str, int]:
+        return {shard: len(records) for shard, records in self.shards.items()}
+
+    def is_open(self, world: World, shard: str) -> bool:
+        parent = self.parents.get(shard)
+        return not parent or world.acknowledged_of(parent) == len(self.shards[parent])
+
+    def cuts(self, world: World) -> Iterator[Cut]:
+        """What Lambda may deliver next."""
+        for shard, records in self.shards.items():
+            if self.is_open(world, shard):
+                latest = len(records) if self.any_order else world.acknowledged_of(shard) + 1
+                for first in range(min(latest, len(records))):
+                    for end in range(first + 1, len(records) + 1):
+                        yield shard, first, end
+
+    def problem(self, world: World) -> str | None:
+        """What is wrong with a world at any moment."""
+        acknowledged = dict(world.acknowledged)
+        table, most = dict(world.table), self.totals(self.everything())
+        for word, times in self.totals(acknowledged).items():
+            if table.get(word, 0) < times:
+                return f"{word} of an acknowledged record is not counted"
+            if dict(world.report).get(word, 0) < times:
+                return f"{word} of an acknowledged record is not in the report"
+        for word, times in table.items():
+            if times > most[word]:
+                return f"{word} is counted twice"
+        aside = {found[:2] for found in world.set_aside}
+        if not self.set_aside(acknowledged) <= aside <= self.set_aside(self.everything()):
+            return "the wrong records are set aside"
+        return None
+
+    def problem_at_the_end(self, world: World) -> str | None:
+        if world.table != world.report:
+            return "the report is not exact"
+        return self.problem(world)
+
+
+@dataclass(frozen=True)
+class Found:
+    states: int
+    problem: str | None
+
+
+class Numbers(Generic[_T]):
+    """A number for each different value, so that states are quick to compare."""
+
+    def __init__(self) -> None:
+        self.values: list[_T] = []
+        self.numbers: dict[_T, int] = {}
+
+    def of(self, value: _T) -> int:
+        if value not in self.numbers:
+            self.numbers[value] = len(self.values)
+            self.values.append(value)
+        return self.numbers[value]
+
+
+def explore(
+    scenario: Scenario, protocol: type[Stream] = Stream, conditional: Collection[str] = CONDITIONAL
+) -> Found:
+    """Run every schedule, or every one up to the first that goes wrong."""
+    worlds: Numbers[World] = Numbers()
+    histories: Numbers[tuple[Any, ...]] = Numbers()
+    empty = histories.of(())
+
+    @cache
+    def run(cut: Cut, history: int) -> Step | None:
+        """The next step of a delivery; None if it has been acknowledged."""
+        shard, first, end = cut
+        ports = Ports(histories.values[history])
+        instance = protocol(ports, ports, ports, ports, ports.set_aside)
+        try:
+            with scenario.limits():
+                instance.count(shard, scenario.shards[shard][first:end], Work())
+        except Asks as asks:
+            return asks.step
+        return None
+
+    @cache
+    def after(world: int, step: Step) -> tuple[int, Any]:
+        changed, result = worlds.values[world].after(step, conditional)
+        return worlds.of(changed), result
+
+    @cache
+    def acknowledged(world: int, cut: Cut) -> int:
+        shard, _, end = cut
+        return worlds.of(worlds.values[world].acknowledge(shard, end))
+
+    @cache
+    def plus_late(world: int, step: Step) -> int:
+        before = worlds.values[world]
+        return worlds.of(replace(before, late=(*before.late, step)))
+
+    @cache
+    def landed(world: int) -> tuple[int, ...]:
+        """The worlds in which one of the late writes has taken effect."""
+        before = worlds.values[world]
+        found = []
+        for step in before.late:
+            rest = list(before.late)
+            rest.remove(step)
+            found.append(after(worlds.of(replace(before, late=tuple(rest))), step)[0])
+        return tuple(found)
+
+    def longer(history: int, result: Any) -> int:
+        return histories.of((*histories.values[history], result))
+
+    @cache
+    def problem(world: int) -> str | None:
+        """With the world as it is, or when Lambda has delivered what is left."""
+        if found := scenario.problem(worlds.values[world]):
+            return found
+        for shard, records in scenario.shards.items():
+            done = worlds.values[world].acknowledged_of(shard)
+            if done < len(records):
+                cut, history, steps = (shard, done, len(records)), empty, 0
+                while step := run(cut, history):
+                    world, result = after(world, step)
+                    history = longer(history, result)
+                    steps += 1
+                    if steps > MOST_STEPS:
+                        return f"{shard} is blocked"
+                world = acknowledged(world, cut)
+        ends = {world}
+        while ends:
+            world = ends.pop()
+            if found := scenario.problem_at_the_end(worlds.values[world]):
+                return found
+            ends.update(landed(world))
+        return None
+
+    start: State = worlds.of(World()), (), scenario.deliveries, scenario.lost_answers
+    seen = {start}
+    waiting = [start]
+
+    def reach(world: int, running: Iterable[Running], deliveries: int, losses: int) -> None:
+        state: State = world, tuple(sorted(running)), deliveries, losses
+        if state not in seen:
+            seen.add(state)
+            waiting.append(state)
+
+    while waiting:
+        world, running, deliveries, losses = waiting.pop()
+        if found := problem(world):
+            return Found(len(seen), found)
+        for changed in landed(world):
+            reach(changed, running, deliveries, losses)
+        if deliveries and len(running) < scenario.at_once:
+            for cut in scenario.cuts(worlds.values[world]):
+                reach(world, (*running, (cut, empty)), deliveries - 1, losses)
+        for index, (cut, history) in enumerate(running):
+            others = running[:index] + running[index + 1 :]
+            reach(world, others, deliveries, losses)  # killed
+            step = run(cut, history)
+            if step is None:
+                reach(acknowledged(world, cut), others, deliveries, losses)
+                continue
+            changed, result = after(world, step)
+            going_on = (*others, (cut, longer(history, result)))
+            reach(changed, going_on, deliveries, losses)
+            if losses and step[0] in LOSABLE:
+                reach(plus_late(world, step), others, deliveries, losses - 1)
+                reach(plus_late(changed, step), going_on, deliveries, losses - 1)
+                if step[0] in CONDITIONAL:  # done, but its repetition finds that out
+                    refused = (*others, (cut, longer(history, Superseded)))
+                    reach(changed, refused, deliveries, losses - 1)
+    return Found(len(seen), None)
+
+
+ONE_WORD_EACH = [text(1, "a"), text(2, "b"), text(3, "c"), text(4, "d")]
+SHARED_WORD = [text(1, "a", "k"), text(2, "b", "k")]
+
+SCENARIOS = {
+    "batches cut anywhere": Scenario({"s": SHARED_WORD}),
+    "of three records": Scenario({"s": ONE_WORD_EACH[:3]}, deliveries=2),
+    "of four records": Scenario({"s": ONE_WORD_EACH}, deliveries=2, lost_answers=0),
+    "one after another": Scenario({"s": ONE_WORD_EACH[:3]}, deliveries=4, at_once=1),
+    "plans in two transactions": Scenario(
+        {"s": ONE_WORD_EACH[:2]}, chunk_words=1, deliveries=2, lost_answers=2
+    ),
+    "plans in two transactions, three deliveries": Scenario(
+        {"s": ONE_WORD_EACH[:2]}, chunk_words=1, lost_answers=0
+    ),
+    "plans of one record": Scenario({"s": ONE_WORD_EACH[:2]}, deliveries=2, plan_bytes=10),
+    "plans of one record, one delivery after another": Scenario(
+        {"s": ONE_WORD_EACH[:3]}, at_once=1, plan_bytes=10, lost_answers=2
+    ),
+    "malformed records": Scenario({"s": [malformed(1), text(2, "b"), malformed(3)]}, deliveries=2),
+    "a key twice": Scenario(
+        {"s": [keyed(1, "x", "a", "k"), keyed(2, "x", "a", "k")]}, deliveries=2
+    ),
+    "a key twice, and a text": Scenario(
+        {"s": [keyed(1, "x", "a"), text(2, "k"), keyed(3, "x", "a")]}, deliveries=2
+    ),
+    "a key with another text": Scenario(
+        {"s": [keyed(1, "x", "a", "k"), keyed(2, "x", "b")]}, deliveries=2
+    ),
+    "keyed texts in two transactions": Scenario(
+        {"s": [keyed(1, "x", "a", "k"), text(2, "b")]}, chunk_words=1, deliveries=2
+    ),
+    # A child's sequence numbers are larger than its parent's; the protocol does not rely on it.
+    "a split": Scenario(
+        {"parent": [text(2, "a")], "left": [text(1, "b")], "right": [text(2, "k")]},
+        {"left": "parent", "right": "parent"},
+    ),
+    "a split, shared word": Scenario(
+        {"parent": SHARED_WORD, "child": [text(1, "b", "k")]}, {"child": "parent"}
+    ),
+}
+
+
+class EverySchedule(unittest.TestCase):
+    def test_counts_each_record_exactly_once(self) -> None:
+        states = 0
+        for name, scenario in SCENARIOS.items():
+            with self.subTest(name):
+                found = explore(scenario)
+                self.assertIsNone(found.problem)
+                self.assertGreater(found.states, 1000, "the deliveries did not interleave")
+                states += found.states
+        self.assertGreater(states, 500_000)
+
+
+class MovesTheCheckpointFirst(Stream):
+    def _carry_out(self, shard: str, plan: Plan, work: Work) -> None:
+        self.checkpoints.finish(shard, plan, work)
+        if plan.words:
+            add = partial(self.counts.add_once, plan.marker(shard), plan.words, work)
+            self.ranking.include(add, work)
+
+
+class PublishesLast(Stream):
+    def _carry_out(self, shard: str, plan: Plan, work: Work) -> None:
+        totals = self.counts.add_once(plan.marker(shard), plan.words, work)
+        self.checkpoints.finish(shard, plan, work)
+        self.ranking.include(lambda: totals, work)
+
+
+class KeepsNoWords(Stream):
+    """A plan says how far it goes; its words are those of the batch at hand."""
+
+    def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
+        while True:
+            checkpoint = self.checkpoints.read(shard, work)
+            plan = checkpoint.plan
+            if not plan:
+                return super().count(shard, records, work)
+            planned = [r for r in records if checkpoint.done < r.sequence <= plan.upto]
+            with suppress(Superseded):
+                self._carry_out(shard, replace(plan, words=total(planned)), work)
+
+
+class KeepsNoPlan(Stream):
+    """The checkpoint alone, moved when the batch is counted."""
+
+    def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
+        while True:
+            checkpoint = self.checkpoints.read(shard, work)
+            with suppress(Superseded):
+                if checkpoint.plan:
+                    self.checkpoints.finish(shard, checkpoint.plan, work)
+                    continue
+                fresh = self._fresh(shard, records, checkpoint.done, work)
+                if not fresh:
+                    return
+                plan = Plan(fresh[-1].sequence, total(fresh), 0)
+                add = partial(self.counts.add_once, plan.marker(shard), plan.words, work)
+                self.ranking.include(add, work)
+                self.checkpoints.propose(shard, checkpoint.done, replace(plan, words={}), work)
+
+
+class CountsKeyedTextsLast(Stream):
+    def _count_keyed(self, shard: str, records: list[Record], work: Work) -> None:
+        self._later[:] = records
+
+    def _carry_out(self, shard: str, plan: Plan, work: Work) -> None:
+        super()._carry_out(shard, plan, work)
+        later, self._later[:] = self._later[:], []
+        super()._count_keyed(shard, later, work)
+
+    @cached_property
+    def _later(self) -> list[Record]:
+        return []
+
+
+class BrokenProtocols(unittest.TestCase):
+    """Each rule is needed: without it the explorer finds a wrong state."""
+
+    def assert_caught(self, scenario: str, **broken: Any) -> None:
+        self.assertIsNotNone(explore(SCENARIOS[scenario], **broken).problem)
+
+    def test_variants_of_the_code_are_caught(self) -> None:
+        for variant, scenario in {
+            MovesTheCheckpointFirst: "batches cut anywhere",
+            PublishesLast: "batches cut anywhere",
+            KeepsNoWords: "batches cut anywhere",
+            KeepsNoPlan: "batches cut anywhere",
+            CountsKeyedTextsLast: "a key with another text",
+        }.items():
+            with self.subTest(variant.__name__):
+                self.assert_caught(scenario, protocol=variant)
+
+    def test_a_checkpoint_without_compare_and_set_is_caught(self) -> None:
+        for conditional in (["propose"], ["finish"], []):
+            with self.subTest(conditional):
+                self.assert_caught("of three records", conditional=frozenset(conditional))
+
+    def test_a_keyed_text_counted_without_its_marker_is_caught(self) -> None:
+        def all_words(records: Sequence[Record]) -> dict[str, int]:
+            return dict(sum((Counter(record.words) for record in records), Counter[str]()))
+
+        with mock.patch.object(stream, "total", all_words):
+            self.assert_caught("a key twice")
+
+    def test_records_before_their_predecessors_are_more_than_it_can_take(self) -> None:
+        """Lambda must deliver a shard in order, so `parallelization_factor` must stay 1."""
+        self.assertIsNotNone(explore(Scenario({"s": SHARED_WORD}, any_order=True)).problem)
