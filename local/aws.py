@@ -118,7 +118,11 @@ def delete_storage(url: str, table: str, bucket: str, markers: str) -> None:
     """Undo create_storage."""
     for name in (table, markers):
         client("dynamodb", url).delete_table(TableName=name)
-    s3 = client("s3", url)
+    delete_bucket(client("s3", url), bucket)
+
+
+def delete_bucket(s3: Any, bucket: str) -> None:
+    """With all that is in it."""
     versions = s3.list_object_versions(Bucket=bucket)
     for stored in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
         s3.delete_object(Bucket=bucket, Key=stored["Key"], VersionId=stored["VersionId"])

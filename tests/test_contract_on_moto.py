@@ -8,9 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from contract import MARKER, CountsContract, LedgerContract, ReportsContract
+from contract import (
+    MARKER,
+    CheckpointsContract,
+    CountsContract,
+    FilesContract,
+    LedgerContract,
+    QueuesContract,
+    ReportsContract,
+)
 from wordtally import handler
+from wordtally.calls import Calls
+from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import DynamoDBCounts
+from wordtally.files import S3Files
+from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.reports import S3Reports
 from wordtally.settings import Settings
 from wordtally.work import Work
@@ -71,6 +83,56 @@ class MotoReports(ReportsContract, OnMoto):
         self.bucket = service("s3")
 
 
+class MotoCheckpoints(CheckpointsContract, OnMoto):
+    def setUp(self) -> None:
+        super().setUp()
+        calls = Calls(handler.client(replace(SETTINGS, aws_client=self.client)))
+        self.checkpoints = DynamoDBCheckpoints(calls, MARKERS)
+
+
+class MotoFiles(FilesContract, OnMoto):
+    def setUp(self) -> None:
+        super().setUp()
+        self.files = S3Files(Calls(handler.client(replace(SETTINGS, aws_client=self.client))))
+        self.bucket = service("s3")
+        self.bucket.create_bucket(
+            Bucket="inbox", CreateBucketConfiguration={"LocationConstraint": aws.REGION}
+        )
+        self.bucket.put_bucket_versioning(
+            Bucket="inbox", VersioningConfiguration={"Status": "Enabled"}
+        )
+
+    def tearDown(self) -> None:
+        aws.delete_bucket(self.bucket, "inbox")
+
+
+class MotoQueues(QueuesContract, OnMoto):
+    def setUp(self) -> None:
+        super().setUp()
+        self.kinesis, self.queue = service("kinesis"), service("sqs")
+        self.kinesis.create_stream(StreamName="texts", ShardCount=1)
+        self.url = self.queue.create_queue(QueueName="failures")["QueueUrl"]
+        calls = Calls(handler.client(replace(SETTINGS, aws_client=self.client)))
+        self.producer = KinesisStream(calls, "texts")
+        self.failures = FailureQueue(calls, self.url)
+
+    def tearDown(self) -> None:
+        self.kinesis.delete_stream(StreamName="texts")
+        self.queue.delete_queue(QueueUrl=self.url)
+
+    def records(self) -> list[bytes]:
+        (shard,) = self.kinesis.list_shards(StreamName="texts")["Shards"]
+        iterator = self.kinesis.get_shard_iterator(
+            StreamName="texts", ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        found = self.kinesis.get_records(ShardIterator=iterator)["Records"]
+        return [record["Data"] for record in found]
+
+    def messages(self) -> list[str]:
+        found = self.queue.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
+        return [message["Body"] for message in found.get("Messages", [])]
+
+
 class BotocoreCounts(MotoCounts):
     client = "botocore"
 
@@ -80,4 +142,16 @@ class BotocoreLedger(MotoLedger):
 
 
 class BotocoreReports(MotoReports):
+    client = "botocore"
+
+
+class BotocoreCheckpoints(MotoCheckpoints):
+    client = "botocore"
+
+
+class BotocoreFiles(MotoFiles):
+    client = "botocore"
+
+
+class BotocoreQueues(MotoQueues):
     client = "botocore"

@@ -3,16 +3,22 @@ and on moto by tests/test_contract_on_moto.py, so that the fakes cannot lie."""
 
 # mypy: disable-error-code="attr-defined"
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from wordtally import once
+from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import PAGE_WORDS, DynamoDBCounts
 from wordtally.errors import IdempotencyKeyReused
+from wordtally.files import S3Files
+from wordtally.inbox import Gone, Upload
 from wordtally.once import Marker
+from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.ranking import Conflict, Published, Report
 from wordtally.reports import KEY, S3Reports
+from wordtally.stream import Checkpoint, Plan, Superseded
 from wordtally.work import Work
 
 ONE = Report((("a", 1),), 1)
@@ -169,3 +175,162 @@ class ReportsContract:
             published = self.reports.read(Work())
             self.assertIsNone(published.report)
             self.assertEqual(self.reports.publish(ONE, published.etag, Work()).report, ONE)
+
+
+class CheckpointsContract:
+    """A TestCase beside it provides `self.checkpoints`, over an empty table of markers."""
+
+    checkpoints: DynamoDBCheckpoints
+    PLAN = Plan("04", {"b": 2, "a": 1, "हिन्दी": 1}, NOW)
+
+    def read(self, shard: str = "shard") -> Checkpoint:
+        return self.checkpoints.read(shard, Work())
+
+    def propose(self, done: str, plan: Plan, shard: str = "shard") -> None:
+        self.checkpoints.propose(shard, done, plan, Work())
+
+    def finish(self, plan: Plan, shard: str = "shard") -> None:
+        self.checkpoints.finish(shard, plan, Work())
+
+    def test_before_the_first_plan_nothing_is_done(self) -> None:
+        self.assertEqual(self.read(), Checkpoint())
+
+    def test_a_plan_is_read_as_it_was_recorded_with_its_words_in_order(self) -> None:
+        self.propose("", self.PLAN)
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+        plan = self.read().plan
+        self.assertEqual(list(plan.words) if plan else [], list(self.PLAN.words))
+
+    def test_a_finished_plan_moves_the_checkpoint_and_the_next_one_begins_there(self) -> None:
+        self.propose("", self.PLAN)
+        self.finish(self.PLAN)
+        self.assertEqual(self.read(), Checkpoint("04"))
+        after = Plan("05", {}, NOW)
+        self.propose("04", after)
+        self.assertEqual(self.read(), Checkpoint("04", after))
+
+    def test_a_plan_is_recorded_only_where_it_begins_and_if_there_is_none(self) -> None:
+        self.propose("", self.PLAN)
+        for done in ("", "03", "04"):
+            with self.assertRaises(Superseded):
+                self.propose(done, Plan("05", {"c": 1}, NOW))
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+        self.finish(self.PLAN)
+        for done in ("", "03", "05"):
+            with self.assertRaises(Superseded):
+                self.propose(done, Plan("05", {"c": 1}, NOW))
+        self.assertEqual(self.read(), Checkpoint("04"))
+
+    def test_only_the_plan_that_is_there_is_finished(self) -> None:
+        with self.assertRaises(Superseded):
+            self.finish(self.PLAN)
+        self.propose("", self.PLAN)
+        with self.assertRaises(Superseded):
+            self.finish(Plan("05", {}, NOW))
+        self.finish(self.PLAN)
+        with self.assertRaises(Superseded):
+            self.finish(self.PLAN)
+        self.assertEqual(self.read(), Checkpoint("04"))
+
+    def test_each_shard_has_its_own(self) -> None:
+        self.propose("", self.PLAN)
+        self.assertEqual(self.read("other"), Checkpoint())
+        self.propose("", Plan("02", {}, NOW), "other")
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+
+    def test_of_many_plans_at_once_one_is_recorded(self) -> None:
+        def propose(number: int) -> bool:
+            try:
+                self.propose("", Plan(f"{number:02}", {"a": number}, NOW))
+            except Superseded:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            recorded = list(pool.map(propose, range(8)))
+        self.assertEqual(sum(recorded), 1)
+        number = recorded.index(True)
+        self.assertEqual(self.read(), Checkpoint("", Plan(f"{number:02}", {"a": number}, NOW)))
+
+
+class FilesContract:
+    """A TestCase beside it provides `self.files`, over an empty bucket with versions, and
+    `self.bucket`, which can put and delete an object."""
+
+    files: S3Files
+
+    def put(self, body: bytes, key: str = "a file+é&<.txt", **more: str) -> Upload:
+        answer = self.bucket.put_object(Bucket="inbox", Key=key, Body=body, **more)
+        return Upload("inbox", key, answer["VersionId"], answer["ETag"])
+
+    def tags(self, upload: Upload) -> dict[str, str]:
+        where = {"Bucket": "inbox", "Key": upload.key, "VersionId": upload.version_id}
+        return {
+            tag["Key"]: tag["Value"] for tag in self.bucket.get_object_tagging(**where)["TagSet"]
+        }
+
+    def test_a_range_comes_with_the_size_of_the_file(self) -> None:
+        upload = self.put(bytes(range(10)))
+        for start, size in [(0, 4), (4, 4), (8, 4), (0, 10), (0, 100), (9, 1)]:
+            expected = bytes(range(10))[start : start + size], 10
+            self.assertEqual(self.files.read(upload, start, size, Work()), expected)
+
+    def test_an_empty_file_has_no_bytes(self) -> None:
+        self.assertEqual(self.files.read(self.put(b""), 0, 4, Work()), (b"", 0))
+
+    def test_what_was_announced_is_read_whatever_was_uploaded_since(self) -> None:
+        old = self.put(b"old")
+        new = self.put(b"newer")
+        self.assertEqual(self.files.read(old, 0, 9, Work()), (b"old", 3))
+        self.assertEqual(self.files.read(new, 0, 9, Work()), (b"newer", 5))
+        latest = Upload("inbox", old.key)
+        self.assertEqual(self.files.read(latest, 0, 9, Work()), (b"newer", 5))
+
+    def test_the_outcome_is_a_tag_and_the_other_tags_stay(self) -> None:
+        upload = self.put(b"a", Tagging="mine=1&a%3Ab=c+%3D+d%2F%40")
+        for outcome in ("no_words", "counted"):
+            self.files.tag(upload, outcome, Work())
+            expected = {"mine": "1", "a:b": "c = d/@", "wordtally": outcome}
+            self.assertEqual(self.tags(upload), expected)
+
+    def test_each_version_has_its_own_tag(self) -> None:
+        old, new = self.put(b"old"), self.put(b"new")
+        self.files.tag(old, "counted", Work())
+        self.assertEqual((self.tags(old), self.tags(new)), ({"wordtally": "counted"}, {}))
+
+    def test_a_deleted_file_is_gone(self) -> None:
+        upload = self.put(b"a")
+        self.bucket.delete_object(Bucket="inbox", Key=upload.key, VersionId=upload.version_id)
+        with self.assertRaises(Gone):
+            self.files.read(upload, 0, 4, Work())
+        with self.assertRaises(Gone):
+            self.files.tag(upload, "counted", Work())
+        with self.assertRaises(Gone):
+            self.files.read(Upload("inbox", "never"), 0, 4, Work())
+
+
+class QueuesContract:
+    """A TestCase beside it provides `self.producer`, `self.failures`, and what is in both:
+    `self.records()` and `self.messages()`."""
+
+    producer: KinesisStream
+    failures: FailureQueue
+
+    def test_a_record_arrives_as_it_was_appended(self) -> None:
+        sent = ['{"words":{"é":1}}'.encode(), bytes(range(256))]
+        for record in sent:
+            self.producer.append(record, Work())
+        self.assertEqual(sorted(self.records()), sorted(sent))
+
+    def test_what_is_set_aside_is_named_and_counted(self) -> None:
+        work = Work()
+        self.failures("arn:aws:kinesis:stream/texts\nshardId-1", "0" * 40 + "49", "not_utf8", work)
+        self.assertEqual(work.set_aside, 1)
+        (message,) = self.messages()
+        expected = {
+            "stream": "arn:aws:kinesis:stream/texts",
+            "shard": "shardId-1",
+            "sequence": "49",
+            "reason": "not_utf8",
+        }
+        self.assertEqual(json.loads(message), expected)

@@ -4,18 +4,25 @@ Each can be broken on purpose: `client.faults[operation]` is a list of errors (N
 its next calls raise, one each, instead of taking effect.
 """
 
+import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from wordtally.aws.client import Answer, Parameters
 from wordtally.aws.errors import AwsError, AwsUnavailable, Fault, failure
 from wordtally.calls import Calls
+from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import DynamoDBCounts
+from wordtally.files import S3Files
 from wordtally.ledger import DynamoDBLedger
+from wordtally.queues import FailureQueue, KinesisStream
+from wordtally.ranking import Ranking
 from wordtally.reports import S3Reports
+from wordtally.stream import Stream
 
 
 def refused(operation: str, code: str, status: int = 400, reasons: Any = None) -> AwsError:
@@ -79,7 +86,7 @@ class FakeClient:
 
 
 class FakeDynamoDB(FakeClient):
-    """A table of words, scanned in pages of `page_size` items, and a table of markers.
+    """A table of words, scanned in pages of `page_size` items, and a table of markers and checkpoints.
 
     `malformed` are items that somebody else put there: word to its attribute `times`, None without.
     """
@@ -90,6 +97,7 @@ class FakeDynamoDB(FakeClient):
     def __init__(self) -> None:
         super().__init__()
         self.operations = {
+            "GetItem": self.get_item,
             "UpdateItem": self.update_item,
             "TransactWriteItems": self.transact_write_items,
             "BatchGetItem": self.batch_get_item,
@@ -99,6 +107,12 @@ class FakeDynamoDB(FakeClient):
         self.malformed: dict[str, dict[str, str] | None] = {}
         self.markers: dict[tuple[str, int], dict[str, Any]] = {}
 
+    def get_item(
+        self, *, TableName: str, Key: dict[str, Any], ConsistentRead: bool
+    ) -> dict[str, Any]:
+        item = self.markers.get((Key["key"]["S"], int(Key["chunk"]["N"])))
+        return {"Item": dict(item)} if item else {}
+
     def update_item(
         self,
         *,
@@ -106,8 +120,17 @@ class FakeDynamoDB(FakeClient):
         Key: dict[str, Any],
         UpdateExpression: str,
         ExpressionAttributeValues: dict[str, Any],
-        ReturnValues: str,
+        ConditionExpression: str = "",
+        ReturnValues: str = "NONE",
     ) -> dict[str, Any]:
+        if "key" in Key:
+            place = Key["key"]["S"], int(Key["chunk"]["N"])
+            item = self.markers.get(place, {})
+            if not holds(ConditionExpression, item, ExpressionAttributeValues):
+                raise refused("UpdateItem", "ConditionalCheckFailedException")
+            changed = updated(UpdateExpression, item, ExpressionAttributeValues)
+            self.markers[place] = Key | changed
+            return {}
         word = Key["word"]["S"]
         if not 1 <= len(word.encode()) <= 2048:
             raise refused("UpdateItem", "ValidationException")
@@ -180,20 +203,81 @@ class FakeDynamoDB(FakeClient):
         return answer
 
 
+def holds(condition: str, item: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether the item meets a condition of the form `a AND (b OR c)`."""
+
+    def term(text: str) -> bool:
+        if absent := re.fullmatch(r"attribute_not_exists\((\w+)\)", text):
+            return absent[1] not in item
+        name, value = text.split(" = ")
+        return name in item and item[name] == values[value]
+
+    clauses = [re.sub(r"^\((.*)\)$", r"\1", clause) for clause in condition.split(" AND ")]
+    return all(any(map(term, clause.split(" OR "))) for clause in clauses)
+
+
+def updated(change: str, item: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The item after a change of the form `SET a = :a, b = :b REMOVE c, d`."""
+    setting, _, removing = change.removeprefix("SET ").partition(" REMOVE ")
+    names = dict(part.split(" = ") for part in setting.split(", "))
+    kept = {name: value for name, value in item.items() if name not in removing.split(", ")}
+    return kept | {name: values[value] for name, value in names.items()}
+
+
 class FakeS3(FakeClient):
     """One bucket; `versioned` turns versioning on."""
 
     def __init__(self, versioned: bool = False) -> None:
         super().__init__()
-        self.operations = {"GetObject": self.get_object, "PutObject": self.put_object}
+        self.operations = {
+            "GetObject": self.get_object,
+            "PutObject": self.put_object,
+            "GetObjectTagging": self.get_object_tagging,
+            "PutObjectTagging": self.put_object_tagging,
+        }
         self.versioned = versioned
         self.writes = 0
         self.objects: dict[str, dict[str, Any]] = {}
+        """The latest version of each."""
+        self.versions: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        if Key not in self.objects:
-            raise refused("GetObject", "NoSuchKey", 404)
-        return dict(self.objects[Key])
+    def _object(self, operation: str, key: str, version_id: str | None) -> dict[str, Any]:
+        found = self.versions.get((key, version_id)) if version_id else self.objects.get(key)
+        if not found:
+            raise refused(operation, "NoSuchVersion" if version_id else "NoSuchKey", 404)
+        return found
+
+    def get_object(
+        self, *, Bucket: str, Key: str, VersionId: str | None = None, Range: str | None = None
+    ) -> dict[str, Any]:
+        found = dict(self._object("GetObject", Key, VersionId))
+        if Range:
+            first, last = map(int, Range.removeprefix("bytes=").split("-"))
+            size = len(found["Body"])
+            if first >= size:
+                raise refused("GetObject", "InvalidRange", 416)
+            found["Body"] = found["Body"][first : last + 1]
+            found["ContentRange"] = f"bytes {first}-{min(last, size - 1)}/{size}"
+        return found
+
+    def get_object_tagging(
+        self, *, Bucket: str, Key: str, VersionId: str | None = None
+    ) -> dict[str, Any]:
+        tags = self._object("GetObjectTagging", Key, VersionId).get("tags", {})
+        return {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+    def put_object_tagging(
+        self, *, Bucket: str, Key: str, Tagging: dict[str, Any], VersionId: str | None = None
+    ) -> dict[str, Any]:
+        found = self._object("PutObjectTagging", Key, VersionId)
+        found["tags"] = {tag["Key"]: tag["Value"] for tag in Tagging["TagSet"]}
+        return {}
+
+    def delete_object(self, *, Bucket: str, Key: str, VersionId: str) -> None:
+        """For good, as the lifecycle rule does."""
+        gone = self.versions.pop((Key, VersionId))
+        if self.objects[Key] is gone:
+            del self.objects[Key]
 
     def put_object(
         self,
@@ -203,6 +287,7 @@ class FakeS3(FakeClient):
         Body: bytes,
         IfMatch: str | None = None,
         IfNoneMatch: str | None = None,
+        Tagging: str = "",
         **properties: Any,
     ) -> dict[str, Any]:
         etag = self.objects.get(Key, {}).get("ETag")
@@ -215,7 +300,39 @@ class FakeS3(FakeClient):
         if self.versioned:
             answer["VersionId"] = f"v{self.writes}"
         self.objects[Key] = {"Body": Body, **properties, **answer}
+        if Tagging:
+            self.objects[Key]["tags"] = dict(parse_qsl(Tagging))
+        if self.versioned:
+            self.versions[Key, answer["VersionId"]] = self.objects[Key]
         return answer
+
+
+class FakeKinesis(FakeClient):
+    """One stream with one shard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = {"PutRecord": self.put_record}
+        self.records: list[bytes] = []
+
+    def put_record(self, *, StreamName: str, Data: bytes, PartitionKey: str) -> dict[str, Any]:
+        if not PartitionKey or len(Data) > 1024 * 1024:
+            raise refused("PutRecord", "ValidationException")
+        self.records.append(Data)
+        return {"SequenceNumber": str(len(self.records)), "ShardId": "shardId-000000000000"}
+
+
+class FakeSqs(FakeClient):
+    """One queue."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = {"SendMessage": self.send_message}
+        self.messages: list[str] = []
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str) -> dict[str, Any]:
+        self.messages.append(MessageBody)
+        return {"MessageId": str(len(self.messages))}
 
 
 def counts_over(table: FakeClient) -> DynamoDBCounts:
@@ -227,3 +344,19 @@ def counts_over(table: FakeClient) -> DynamoDBCounts:
 
 def reports_over(bucket: FakeClient) -> S3Reports:
     return S3Reports(Calls(bucket), "reports", url_expiry_seconds=600)
+
+
+def files_over(bucket: FakeClient) -> S3Files:
+    return S3Files(Calls(bucket))
+
+
+def stream_over(
+    table: FakeClient, ranking: Ranking, kinesis: FakeClient, queue: FakeClient
+) -> Stream:
+    return Stream(
+        KinesisStream(Calls(kinesis), "texts"),
+        DynamoDBCheckpoints(Calls(table), "markers"),
+        counts_over(table),
+        ranking,
+        FailureQueue(Calls(queue), "https://sqs.example/failures"),
+    )

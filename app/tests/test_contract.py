@@ -2,8 +2,26 @@
 
 import unittest
 
-from contract import CountsContract, LedgerContract, ReportsContract
-from fakes import FakeDynamoDB, FakeS3, counts_over, reports_over
+from contract import (
+    CheckpointsContract,
+    CountsContract,
+    FilesContract,
+    LedgerContract,
+    QueuesContract,
+    ReportsContract,
+)
+from fakes import (
+    FakeDynamoDB,
+    FakeKinesis,
+    FakeS3,
+    FakeSqs,
+    counts_over,
+    files_over,
+    reports_over,
+)
+from wordtally.calls import Calls
+from wordtally.checkpoints import DynamoDBCheckpoints
+from wordtally.queues import FailureQueue, KinesisStream
 
 
 class FakeCounts(CountsContract, unittest.TestCase):
@@ -20,3 +38,22 @@ class FakeReports(ReportsContract, unittest.TestCase):
     def setUp(self) -> None:
         self.bucket = FakeS3()
         self.reports = reports_over(self.bucket)
+
+
+class FakeCheckpoints(CheckpointsContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.checkpoints = DynamoDBCheckpoints(Calls(FakeDynamoDB()), "markers")
+
+
+class FakeFiles(FilesContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.bucket = FakeS3(versioned=True)
+        self.files = files_over(self.bucket)
+
+
+class FakeQueues(QueuesContract, unittest.TestCase):
+    def setUp(self) -> None:
+        kinesis, queue = FakeKinesis(), FakeSqs()
+        self.producer = KinesisStream(Calls(kinesis), "texts")
+        self.failures = FailureQueue(Calls(queue), "https://sqs.example/failures")
+        self.records, self.messages = lambda: kinesis.records, lambda: queue.messages
