@@ -11,6 +11,7 @@ in tests/test_stream_protocol.py.
 import base64
 import hashlib
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +28,21 @@ SEQUENCE_DIGITS = 60
 """Sequence numbers have up to 56, which a DynamoDB number cannot hold. Padded, they compare as text."""
 
 MAX_PLAN_BYTES = 300_000
-"""Of the words of a plan as JSON. A DynamoDB item may have 400 kB."""
+"""Of the words of a plan as JSON in UTF-8. A DynamoDB item may have 400 kB, and the words of a text
+that `POST /` accepts take less than half of this."""
+
+MAX_TIMES = 18 * http.MAX_CHARACTERS
+"""How often a word can occur in a posted text: NFKC replaces a character with 18 at most."""
+
+MAX_VALID_SECONDS = 8_760 * 3_600
+"""The longest validity of a marker that the settings allow."""
 
 PLAN_VALID_SECONDS = 30 * 86_400
 """For how long a plan can be finished without counting anything twice. A stream keeps its records for
 a day."""
+
+_DIGEST = re.compile("[0-9a-f]{64}")  # SHA-256
+_END_OF_TIME = 10**11  # in seconds; DynamoDB's numbers have 38 digits
 
 
 class Malformed(Exception):
@@ -149,7 +160,7 @@ class Stream:
         for record in sorted(records, key=lambda each: each.sequence):
             if record.sequence <= done:
                 continue
-            size += len(json.dumps(record.words))
+            size += _stored_bytes(record.words)
             if fresh and size > MAX_PLAN_BYTES:
                 break
             if record.problem:
@@ -246,22 +257,36 @@ def _encoded(document: dict[str, Any]) -> tuple[dict[str, int], Marker | None]:
     if not isinstance(counted, dict) or not counted:
         raise Malformed("invalid_words")
     for word, times in counted.items():
-        if words.split(word) != [word] or type(times) is not int or times < 1:
+        number = type(times) is int and 1 <= times <= MAX_TIMES
+        if not number or words.split(word) != [word]:
             raise Malformed("invalid_words")
     words.check(counted)
     if marker is None:
         return _fitting(counted), None
-    try:
-        key, digest, valid_until, asked_at = marker
-        return counted, Marker(str(key), str(digest), int(valid_until), int(asked_at))
-    except (TypeError, ValueError):
-        raise Malformed("invalid_marker") from None
+    return counted, _marker_of(marker)
+
+
+def _marker_of(found: object) -> Marker:
+    """Strict, as DynamoDB would refuse any other marker, again and again."""
+    match found:
+        case [str(key), str(digest), int(valid_until), int(asked_at)] if (
+            type(valid_until) is type(asked_at) is int  # bool is another
+            and _DIGEST.fullmatch(key)
+            and _DIGEST.fullmatch(digest)
+            and 0 <= asked_at < valid_until <= min(asked_at + MAX_VALID_SECONDS, _END_OF_TIME)
+        ):
+            return Marker(key, digest, valid_until, asked_at)
+    raise Malformed("invalid_marker")
 
 
 def _fitting(counted: dict[str, int]) -> dict[str, int]:
-    if len(json.dumps(counted)) > MAX_PLAN_BYTES:
+    if _stored_bytes(counted) > MAX_PLAN_BYTES:
         raise Malformed("too_many_words")
     return counted
+
+
+def _stored_bytes(counted: Mapping[str, int]) -> int:
+    return len(json.dumps(counted, ensure_ascii=False).encode())
 
 
 def _refuse(constant: str) -> None:
