@@ -9,6 +9,7 @@ from itertools import filterfalse
 import regex
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from test_words import in_blocks
 from test_words_against_the_standard import standard
 from wordtally import words
 
@@ -87,6 +88,14 @@ def test_two_texts_count_the_same_together_in_either_order_and_apart(one: str, t
     apart = Counter(words.split(one)) + Counter(words.split(two))
     assert Counter(words.split(f"{one} {two}")) == apart
     assert Counter(words.split(f"{two} {one}")) == apart
+
+
+WITHOUT_SPACES = st.text("กขา่ລ່ខ្မြ好ゝひカ가가\u200b\u200d,.'、。", min_size=1)
+
+
+@given(TEXTS | PROSE | WITHOUT_SPACES, st.lists(st.integers(1, 12), min_size=1))
+def test_a_text_in_blocks_has_the_words_of_the_whole(text: str, sizes: list[int]) -> None:
+    assert in_blocks(text, *sizes) == words.split(text)
 
 
 @given(TEXTS)

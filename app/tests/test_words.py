@@ -1,7 +1,9 @@
 """What a word is."""
 
 import hashlib
+import unicodedata
 import unittest
+from itertools import cycle
 
 from wordtally import words
 from wordtally.errors import NoWords, WordTooLong
@@ -86,6 +88,82 @@ class Split(unittest.TestCase):
         for character in "&<>﹠﹤﹥＆＜＞":  # all that NFKC makes & < or > of
             for text in [f"a{character}b", f"1{character}2", f"א{character}ב", f"_{character}_"]:
                 self.assertFalse(set("&<>") & set("".join(words.split(text))), text)
+
+
+def in_blocks(text: str, *sizes: int) -> list[str]:
+    """The words of a text that comes in blocks of these sizes, over and over again."""
+    splitter, found, start = words.Splitter(), [], 0
+    for size in cycle(sizes):
+        if start >= len(text):
+            return found + splitter.end()
+        found += splitter.feed(text[start : start + size])
+        start += size
+    raise AssertionError
+
+
+class InBlocks(unittest.TestCase):
+    def test_any_two_blocks_have_the_words_of_the_whole(self) -> None:
+        whole = " ".join(EXAMPLES)
+        expected = words.split(whole)
+        for end in range(len(whole) + 1):
+            splitter = words.Splitter()
+            found = splitter.feed(whole[:end]) + splitter.feed(whole[end:]) + splitter.end()
+            self.assertEqual(found, expected, end)
+
+    def test_blocks_of_any_size_have_the_words_of_the_whole(self) -> None:
+        whole = "".join(EXAMPLES)
+        for sizes in [(1,), (2,), (3,), (7,), (1, 0, 5), (64,)]:
+            self.assertEqual(in_blocks(whole, *sizes), words.split(whole))
+
+    def test_nothing_composes_or_joins_across_a_cut(self) -> None:
+        """Each character before which a text is cut, after each kind of neighbour."""
+        before = [
+            "a",
+            "א",
+            "1",
+            "カ",
+            "_",
+            "a.",
+            "1,",
+            "a'",
+            'א"',
+            "a\u200d",
+            "ก",
+            "a\u0301",
+            "\u1100",
+        ]
+        cuts = [char for char in map(chr, range(0x30000)) if words._begins_anew(char)]
+        self.assertGreater(len(cuts), 100_000)
+        followed = [f"{char}{after}" for char in cuts[::397] for after in ("a", "\u0301a", "'1")]
+        for start in before:
+            apart = [words.split(start) + words.split(each) for each in followed]
+            self.assertEqual([words.split(start + each) for each in followed], apart)
+        composing = {
+            decomposed[-1]
+            for char in map(chr, range(0x30000))
+            if len(decomposed := unicodedata.normalize("NFD", char)) > 1
+        }
+        self.assertFalse(composing & set(cuts))
+
+    def test_what_is_complete_is_returned_at_once(self) -> None:
+        splitter = words.Splitter()
+        self.assertEqual(splitter.feed("the quick bro"), ["the", "quick"])
+        self.assertEqual(splitter.feed("wn"), [])
+        self.assertEqual(splitter.feed(" fox"), ["brown"])
+        self.assertEqual(splitter.end(), ["fox"])
+        self.assertEqual(splitter.end(), [])
+
+    def test_a_text_that_cannot_be_cut_is_refused_before_it_is_long(self) -> None:
+        fed = 0
+        splitter = words.Splitter()
+        with self.assertRaises(WordTooLong):
+            while True:
+                splitter.feed("x" * 1_000)
+                fed += 1_000
+        self.assertLessEqual(fed, words.MAX_STRETCH)
+        splitter = words.Splitter()
+        splitter.feed("x" * words.MAX_STRETCH)
+        self.assertEqual(splitter.feed(" "), ["x" * words.MAX_STRETCH])
 
 
 class Count(unittest.TestCase):
