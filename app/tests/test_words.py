@@ -92,7 +92,8 @@ class Split(unittest.TestCase):
 
 def in_blocks(text: str, *sizes: int) -> list[str]:
     """The words of a text that comes in blocks of these sizes, over and over again."""
-    splitter, found, start = words.Splitter(), [], 0
+    splitter, start = words.Splitter(), 0
+    found: list[str] = []
     for size in cycle(sizes):
         if start >= len(text):
             return found + splitter.end()

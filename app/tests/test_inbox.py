@@ -1,0 +1,243 @@
+"""Files: announced by S3, read in blocks, counted once, tagged with the outcome."""
+
+import gzip
+import tracemalloc
+import unittest
+import zlib
+from typing import Any
+from unittest import mock
+
+from fakes import FakeDynamoDB, FakeS3, counts_over, files_over, refused, reports_over
+from wordtally import inbox
+from wordtally.errors import Unavailable
+from wordtally.inbox import Gone, Inbox, Refused, Upload, uploads_of
+from wordtally.ranking import Ranking
+from wordtally.work import Work
+
+TEXT = "The cat, the naïve dog — 好好 don’t!\n" * 3
+COUNTED = {"the": 6, "cat": 3, "naïve": 3, "dog": 3, "好": 6, "don't": 3}
+
+
+class OnFakes(unittest.TestCase):
+    def setUp(self) -> None:
+        self.table, self.reports = FakeDynamoDB(), FakeS3()
+        self.files = FakeS3(versioned=True)
+        self.inbox = self.instance()
+
+    def instance(self, max_words: int = 1_000) -> Inbox:
+        ranking = Ranking(counts_over(self.table), reports_over(self.reports), 0)
+        return Inbox(files_over(self.files), ranking, max_words)
+
+    def put(self, body: bytes, key: str = "file") -> Upload:
+        answer = self.files.put_object(Bucket="inbox", Key=key, Body=body, Tagging="mine=1")
+        return Upload("inbox", key, answer["VersionId"], answer["ETag"])
+
+    def tags(self, upload: Upload) -> dict[str, str]:
+        return dict(self.files.versions[upload.key, upload.version_id or ""]["tags"])
+
+    def assert_refused(self, body: bytes, code: str) -> None:
+        upload = self.put(body)
+        with self.assertRaises(Refused) as raised:
+            self.inbox.count(upload, Work())
+        self.assertEqual(raised.exception.code, code)
+        self.assertEqual(self.tags(upload), {"mine": "1", "wordtally": code})
+        self.assertEqual((self.table.calls, self.reports.calls), ([], []))
+
+    def assert_counted(self, body: bytes, counted: dict[str, int]) -> None:
+        self.setUp()
+        upload = self.put(body)
+        self.assertEqual(self.inbox.count(upload, Work()), counted)
+        self.assertEqual(self.table.items, counted)
+        self.assertEqual(self.tags(upload), {"mine": "1", "wordtally": "counted"})
+
+
+class Count(OnFakes):
+    def test_a_file_is_counted_reported_and_tagged(self) -> None:
+        self.assert_counted(TEXT.encode(), COUNTED)
+        report = reports_over(self.reports).read(Work()).report
+        self.assertEqual(dict(report.top) if report else {}, COUNTED)
+
+    def test_a_byte_order_mark_is_no_part_of_the_text(self) -> None:
+        for body in (TEXT.encode("utf-8-sig"), gzip.compress(TEXT.encode("utf-8-sig"))):
+            self.assert_counted(body, COUNTED)
+
+    def test_a_compressed_file(self) -> None:
+        whole = TEXT.encode()
+        self.assert_counted(gzip.compress(whole), COUNTED)
+        for end in range(0, len(whole), 7):
+            members = gzip.compress(whole[:end]) + gzip.compress(whole[end:])
+            self.assert_counted(members, COUNTED)
+        self.assert_counted(b"".join(gzip.compress(bytes([each])) for each in whole), COUNTED)
+
+    def test_blocks_may_end_within_a_word_a_character_or_a_gzip_header(self) -> None:
+        for body in (TEXT.encode(), gzip.compress(TEXT.encode()) * 2):
+            times = 1 if body[:2] != b"\x1f\x8b" else 2
+            expected = {word: times * n for word, n in COUNTED.items()}
+            for block, text in [(2, 2), (3, 2), (7, 3), (64, 5), (1_000, 64)]:
+                with (
+                    self.subTest(block=block, text=text),
+                    mock.patch.object(inbox, "BLOCK_BYTES", block),
+                    mock.patch.object(inbox, "TEXT_BYTES", text),
+                ):
+                    self.assert_counted(body, expected)
+
+    def test_it_is_read_in_blocks(self) -> None:
+        with mock.patch.object(inbox, "BLOCK_BYTES", 64):
+            self.assert_counted(b"a b " * 40, {"a": 40, "b": 40})
+        self.assertEqual(self.files.calls.count("GetObject"), 3)
+
+    def test_a_file_is_counted_once_however_often_it_is_announced(self) -> None:
+        upload = self.put(b"a b")
+        for instance in (self.inbox, self.inbox, self.instance()):
+            self.assertEqual(instance.count(upload, Work()), {"a": 1, "b": 1})
+        self.assertEqual(self.table.items, {"a": 1, "b": 1})
+
+    def test_each_upload_counts_even_of_the_same_text_under_the_same_name(self) -> None:
+        for upload in (self.put(b"a"), self.put(b"a"), self.put(b"a", "other")):
+            self.inbox.count(upload, Work())
+        self.assertEqual(self.table.items, {"a": 3})
+
+    def test_what_a_failure_interrupted_is_finished_by_a_retry(self) -> None:
+        counted = {f"w{number:03}": 1 for number in range(250)}
+        for operation, client, calls in [
+            ("GetObject", "files", 1),
+            ("TransactWriteItems", "table", 3),
+            ("BatchGetItem", "table", 3),
+            ("GetObject", "reports", 1),
+            ("PutObject", "reports", 1),
+            ("GetObjectTagging", "files", 1),
+            ("PutObjectTagging", "files", 1),
+        ]:
+            for call in range(calls):
+                with self.subTest(operation=operation, call=call):
+                    self.setUp()
+                    upload = self.put(" ".join(counted).encode())
+                    fault = refused(operation, "Broken", 503)
+                    getattr(self, client).faults[operation] = [*[None] * call, fault]
+                    with self.assertRaises(Unavailable):
+                        self.inbox.count(upload, Work())
+                    self.inbox.count(upload, Work())
+                    self.assertEqual(self.table.items, counted)
+                    self.assertEqual(self.tags(upload)["wordtally"], "counted")
+
+    def test_a_deleted_file_is_gone_and_nothing_is_written(self) -> None:
+        upload = self.put(b"a")
+        self.files.delete_object(Bucket="inbox", Key="file", VersionId=upload.version_id or "")
+        with self.assertRaises(Gone):
+            self.inbox.count(upload, Work())
+        self.assertEqual(self.table.calls, [])
+
+    def test_a_file_that_is_deleted_while_it_is_counted_stays_counted(self) -> None:
+        upload = self.put(b"a")
+
+        def delete(operation: str) -> None:
+            if operation == "TransactWriteItems":
+                self.files.delete_object(
+                    Bucket="inbox", Key="file", VersionId=upload.version_id or ""
+                )
+
+        self.table.notice = delete
+        self.assertEqual(self.inbox.count(upload, Work()), {"a": 1})
+        self.assertEqual(self.table.items, {"a": 1})
+
+    def test_reading_stops_at_the_deadline(self) -> None:
+        with self.assertRaises(Unavailable):
+            self.inbox.count(self.put(b"a"), Work(until=0))
+        self.assertEqual(self.table.calls, [])
+
+
+class Refusals(OnFakes):
+    def test_what_is_not_utf8(self) -> None:
+        late = b"good words " * 10_000
+        for body in [b"\xff", "naïve".encode("latin-1"), "a".encode("utf-16"), late + b"\xc3"]:
+            self.assert_refused(body, "not_utf8")
+            self.assert_refused(gzip.compress(body), "not_utf8")
+        self.assert_refused(b"\xed\xa0\x80", "not_utf8")  # a surrogate
+
+    def test_a_file_without_words(self) -> None:
+        for body in [b"", b" \n", b"!", b"\xef\xbb\xbf", "🎉".encode()]:
+            self.assert_refused(body, "no_words")
+            self.assert_refused(gzip.compress(body), "no_words")
+
+    def test_a_word_that_is_too_long(self) -> None:
+        for word in ["x" * 1_025, "é" * 513, "x" * 70_000, "x" * 300_000]:
+            self.assert_refused(f"good {word} words".encode(), "word_too_long")
+
+    def test_too_many_words(self) -> None:
+        self.inbox = self.instance(max_words=3)
+        self.assert_refused(b"a b c d", "too_many_words")
+        self.assert_refused(b"a b c d " * 100_000, "too_many_words")
+        self.assertEqual(self.files.calls.count("GetObject"), 2)
+        self.inbox.count(self.put(b"a b c a b c"), Work())
+
+    def test_a_file_that_is_too_large_is_refused_at_its_first_block(self) -> None:
+        with mock.patch.object(inbox, "MAX_BYTES", 100), mock.patch.object(inbox, "BLOCK_BYTES", 9):
+            self.assert_refused(b"a" * 101, "too_large")
+            self.assertEqual(self.files.calls.count("GetObject"), 1)
+            self.inbox.count(self.put(b"ab " * 33 + b"c"), Work())
+
+    def test_a_small_file_that_becomes_too_large_is_refused_without_holding_it(self) -> None:
+        bomb = zlib.compressobj(wbits=31)
+        body = bomb.compress(b"\n" * 16_000_001) + bomb.flush()
+        self.assertLess(len(body), 20_000)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        with mock.patch.object(inbox, "MAX_BYTES", 16_000_000):
+            self.assert_refused(body, "too_large")
+        self.assertLess(tracemalloc.get_traced_memory()[1], 2_000_000)
+
+    def test_damaged_gzip(self) -> None:
+        good = gzip.compress(TEXT.encode())
+        for end in [2, 3, 9, 10, 11, len(good) // 2, len(good) - 1]:
+            self.assert_refused(good[:end], "damaged_gzip")
+            self.assert_refused(good + good[:end], "damaged_gzip")
+        self.assert_refused(good + b"rubbish", "damaged_gzip")
+        self.assert_refused(good[:-5] + b"\0" + good[-4:], "damaged_gzip")  # its checksum
+
+    def test_a_refused_file_that_is_deleted_meanwhile_is_refused_all_the_same(self) -> None:
+        self.files.faults["GetObjectTagging"] = [refused("GetObjectTagging", "NoSuchVersion", 404)]
+        with self.assertRaises(Refused):
+            self.inbox.count(self.put(b"!"), Work())
+
+    def test_reason_and_upload_show_nothing_of_the_file(self) -> None:
+        upload = self.put(b"secret \xff", "secret name")
+        with self.assertRaises(Refused) as raised:
+            self.inbox.count(upload, Work())
+        self.assertNotIn("secret", f"{raised.exception!r} {upload!r}")
+
+
+def notification(key: str, **more: str) -> dict[str, Any]:
+    """The event of an upload, as S3 sends it."""
+    file = {"key": key, "size": 1, "eTag": "abc", "sequencer": "0A1B", **more}
+    return {
+        "Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "inbox"}, "object": file}}]
+    }
+
+
+class Notifications(unittest.TestCase):
+    def test_names_are_decoded_as_a_form(self) -> None:
+        for encoded, key in {
+            "book.txt": "book.txt",
+            "a+b%2Bc": "a b+c",
+            "%E5%A5%BD/%C3%A9.gz": "好/é.gz",
+            "100%25": "100%",
+        }.items():
+            (upload,) = uploads_of(notification(encoded, versionId="v1"))
+            self.assertEqual(upload, Upload("inbox", key, "v1", "abc"))
+
+    def test_without_versions_an_upload_is_told_by_its_etag(self) -> None:
+        (upload,) = uploads_of(notification("key"))
+        self.assertEqual(upload, Upload("inbox", "key", None, "abc"))
+        (other,) = uploads_of(notification("key", eTag="def"))
+        self.assertNotEqual(upload.marker(0).key, other.marker(0).key)
+
+    def test_the_marker_is_of_this_version_alone(self) -> None:
+        upload = Upload("inbox", "key", "v1", "abc")
+        others = [
+            Upload("other", "key", "v1", "abc"),
+            Upload("inbox", "other", "v1", "abc"),
+            Upload("inbox", "key", "v2", "abc"),
+        ]
+        self.assertEqual(len({each.marker(0).key for each in [upload, *others]}), 4)
+        self.assertEqual(upload.marker(0).key, upload.marker(99).key)
+        self.assertGreater(upload.marker(0).valid_until, 14 * 86_400)
