@@ -8,14 +8,29 @@ import sys
 import time
 import types
 import unittest
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
+from fakes import (
+    FakeDynamoDB,
+    FakeKinesis,
+    FakeS3,
+    FakeSqs,
+    counts_over,
+    files_over,
+    refused,
+    reports_over,
+    stream_over,
+    timed_out,
+)
 from test_http import parameter, post
-from wordtally import handler, http, page
+from test_inbox import notification
+from test_stream import event as records
+from wordtally import handler, http, page, stream
 from wordtally.errors import Unavailable
+from wordtally.inbox import Inbox
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
 
@@ -411,6 +426,195 @@ class Page(Visit):
         self.visit(**SECRETS)
         self.assertEqual(self.figures(), {"route": "GET /", "status": 200})
         self.assertEqual(self.calls(), [])
+
+
+PREFER = {"prefer": "respond-async"}
+
+
+class WithBoth(OnFakes):
+    """An application with an inbox and a stream."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
+        ranking = self.application.ranking
+        inbox = Inbox(files_over(self.files), ranking, max_words=100)
+        both = stream_over(self.table, ranking, self.kinesis, self.queue)
+        self.application = replace(self.application, inbox=lambda: inbox, stream=lambda: both)
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        """Have Lambda invoke the function."""
+        with (
+            mock.patch.object(handler, "_application", return_value=self.application),
+            self.assertLogs() as logs,
+        ):
+            try:
+                self.assertIsNone(handler.lambda_handler(event, CONTEXT))
+            finally:
+                self.logged = [vars(record) for record in logs.records]
+
+    def figures(self) -> dict[str, Any]:
+        (line,) = self.logged
+        return {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
+
+
+class Accept(WithBoth):
+    def accept(self, text: str, **headers: str) -> http.Answer:
+        return self.respond({**post(parameter(text)), "headers": {**PREFER, **headers}})
+
+    def appended(self) -> dict[str, Any]:
+        """The records of the stream, as Lambda delivers them."""
+        return records(*((str(n), each) for n, each in enumerate(self.kinesis.records, 1)))
+
+    def test_a_text_is_appended_and_answered_with_202_and_the_newest_report(self) -> None:
+        answer = self.accept("The cat and the dog")
+        self.assertEqual(answer["statusCode"], 202)
+        self.assertEqual(answer["headers"]["preference-applied"], "respond-async")
+        self.assertEqual(
+            json.loads(answer["body"]), {"url": "https://reports.s3/top.json?expires=600"}
+        )
+        self.assertEqual(self.table.calls + self.bucket.calls, [])
+        (record,) = self.kinesis.records
+        self.assertEqual(stream.decode(record), ({"the": 2, "cat": 1, "and": 1, "dog": 1}, None))
+
+    def test_it_is_counted_when_lambda_delivers_it_and_once(self) -> None:
+        self.accept("a b")
+        self.accept("a")
+        for _ in range(2):
+            self.deliver(self.appended())
+        self.assertEqual(self.report(), [("a", 2), ("b", 1)])
+
+    def test_the_key_goes_along_so_that_a_repetition_is_counted_once(self) -> None:
+        for _ in range(2):
+            self.accept("a b", **{"idempotency-key": "1"})
+        self.send("a b", headers={"idempotency-key": "1"})
+        self.deliver(self.appended())
+        self.assertEqual(self.report(), [("a", 1), ("b", 1)])
+        _, marker = stream.decode(self.kinesis.records[0])
+        self.assertEqual(marker and marker.valid_until - marker.asked_at, 24 * 3600)
+
+    def test_a_text_that_would_be_rejected_is_rejected_at_once(self) -> None:
+        for text, status in [("", 400), ("!", 400), ("x" * 1_025, 400)]:
+            self.assertEqual(self.accept(text)["statusCode"], status)
+        self.assertEqual(self.kinesis.calls, [])
+
+    def test_without_a_stream_the_preference_is_ignored(self) -> None:
+        self.application = replace(self.application, stream=None)
+        answer = self.accept("a")
+        self.assertEqual(answer["statusCode"], 200)
+        self.assertNotIn("preference-applied", answer["headers"])
+        self.assertEqual(self.report(), [("a", 1)])
+
+    def test_without_the_preference_it_is_counted_at_once(self) -> None:
+        self.assertEqual(self.send("a", headers={"prefer": "wait=10"})[0], 200)
+        self.assertEqual(self.kinesis.calls, [])
+
+    def test_a_stream_that_is_throttling_or_unavailable_is_503(self) -> None:
+        throttle = refused("PutRecord", "ProvisionedThroughputExceededException")
+        for fault in (throttle, refused("PutRecord", "500", 500), timed_out("PutRecord")):
+            for key, sentence in [
+                ({}, "count them twice"),
+                ({"idempotency-key": "1"}, "nothing is"),
+            ]:
+                self.kinesis.faults["PutRecord"] = [fault]
+                answer = self.accept("a", **key)
+                self.assertEqual(
+                    (answer["statusCode"], self.logged[0]["code"]), (503, "unavailable")
+                )
+                self.assertIn(sentence, json.loads(answer["body"])["error"])
+                self.assertNotIn("preference-applied", answer["headers"])
+
+    def test_the_log_says_what_was_accepted_and_nothing_of_the_caller(self) -> None:
+        self.accept("hush hush word", **{"idempotency-key": "hush", "x-api-key": "hush"})
+        figures = self.figures()
+        self.assertEqual((figures["status"], figures["words"], figures["distinct"]), (202, 3, 2))
+        self.assertNotIn("hush", str(self.logged))
+
+
+class Files(WithBoth):
+    def upload(self, body: bytes, key: str = "hush name") -> dict[str, Any]:
+        """The event that announces it."""
+        answer = self.files.put_object(Bucket="inbox", Key=key, Body=body)
+        return notification(key.replace(" ", "+"), versionId=answer["VersionId"])
+
+    def test_a_file_is_counted_and_one_line_says_so(self) -> None:
+        event = self.upload(b"hush hush word")
+        self.deliver(event)
+        self.assertEqual(self.report(), [("hush", 2), ("word", 1)])
+        figures = self.figures()
+        self.assertEqual(self.logged[0]["msg"], "file")
+        self.assertEqual((figures["words"], figures["distinct"]), (3, 2))
+        self.assertEqual((figures["outcome"], figures["version"]), ("counted", "v1"))
+        self.assertEqual((figures["upserts"], figures["publishes"]), (2, 1))
+        self.assertNotIn("hush", str(self.logged))
+        self.deliver(event)
+        self.assertEqual(self.report(), [("hush", 2), ("word", 1)])
+
+    def test_every_file_that_is_announced(self) -> None:
+        events = [self.upload(f"a w{number}".encode(), f"{number}") for number in range(3)]
+        self.deliver({"Records": [each for event in events for each in event["Records"]]})
+        self.assertEqual(dict(self.report())["a"], 3)
+        self.assertEqual(len(self.logged), 3)
+
+    def test_a_refused_or_deleted_file_is_no_error(self) -> None:
+        self.deliver(self.upload(b"hush \xff"))
+        self.assertEqual(self.figures()["outcome"], "not_utf8")
+        self.assertNotIn("hush", str(self.logged))
+        self.deliver(notification("hush", versionId="v9"))
+        self.assertEqual(self.figures()["outcome"], "gone")
+        self.assertNotIn("words", self.figures())
+        self.assertNotIn("hush", str(self.logged))
+
+    def test_a_failure_is_raised_so_that_lambda_retries_it(self) -> None:
+        event = self.upload(b"hush words")
+        for fault, raised, code in [
+            (timed_out("TransactWriteItems"), Unavailable, "unavailable"),
+            (ValueError("hush"), ValueError, "internal_error"),
+        ]:
+            self.table.faults["TransactWriteItems"] = [fault]
+            with self.assertRaises(raised):
+                self.deliver(event)
+            self.assertEqual(
+                (self.logged[-1]["outcome"], self.logged[-1]["code"]), ("failed", code)
+            )
+            self.assertNotIn("hush", str(self.logged))
+        self.deliver(event)
+        self.assertEqual(self.report(), [("hush", 1), ("words", 1)])
+
+
+class Batches(WithBoth):
+    def test_a_batch_is_counted_and_one_line_says_so(self) -> None:
+        event = records(("1", b'{"parameter": "hush hush"}'), ("2", b"hush"), ("3", b"\xff"))
+        self.deliver(event)
+        self.assertEqual(self.report(), [("hush", 2)])
+        figures = self.figures()
+        self.assertEqual(self.logged[0]["msg"], "batch")
+        self.assertEqual((figures["records"], figures["set_aside"]), (3, 2))
+        self.assertEqual((figures["upserts"], figures["publishes"]), (1, 1))
+        self.assertNotIn("hush", str(self.logged))
+        self.assertNotIn("hush", str(self.queue.messages))
+        self.deliver(event)
+        self.assertEqual(self.figures()["upserts"], 0)
+
+    def test_a_failure_is_raised_so_that_lambda_retries_it(self) -> None:
+        event = records(("1", b'{"parameter": "hush words"}'))
+        for operation in ("GetItem", "UpdateItem", "TransactWriteItems", "BatchGetItem"):
+            self.table.faults[operation] = [timed_out(operation)]
+            with self.assertRaises(Unavailable):
+                self.deliver(event)
+            self.assertEqual(self.figures()["code"], "unavailable")
+        self.table.faults["GetItem"] = [ValueError("hush")]
+        with self.assertRaises(ValueError):
+            self.deliver(event)
+        self.assertNotIn("hush", str(self.logged))
+        self.deliver(event)
+        self.assertEqual(self.report(), [("hush", 1), ("words", 1)])
+
+    def test_no_request_looks_like_a_batch_or_a_file(self) -> None:
+        for event in (records(("1", b'{"parameter": "a"}')), notification("a")):
+            answer = self.respond(post(json.dumps(event)))
+            self.assertEqual(answer["statusCode"], 400)
+        self.assertEqual(self.table.calls, [])
 
 
 class Reconcile(unittest.TestCase):

@@ -152,8 +152,41 @@ class Requests(unittest.TestCase):
     def test_the_api_key_is_the_header(self) -> None:
         self.assertEqual(self.request(**{"x-api-key": "an api key"}).api_key, "an api key")
 
+    def test_prefer_respond_async(self) -> None:
+        for value in [
+            "respond-async",
+            "Respond-Async",
+            " respond-async ",
+            "respond-async, wait=10",
+            "wait=10,respond-async",
+            "return=minimal; a=b , respond-async",
+            "respond-async; a=b",
+            "respond-async;",
+            'respond-async=""',
+            'respond-async = ""; a',
+            "respond-async=",
+            'foo="a \\" b", respond-async',
+        ]:
+            self.assertTrue(self.request(prefer=value).prefers_async, value)
+        for value in [
+            "",
+            "respond",
+            "respond-asynchronously",
+            "x-respond-async",
+            "wait=respond-async",
+            "foo; respond-async",
+            "respond-async=no",
+            'respond-async="yes"',
+            'foo="a, respond-async, b"',
+            'foo="a \\", respond-async, b"',
+            "respond-async wait=10",
+        ]:
+            self.assertFalse(self.request(prefer=value).prefers_async, value)
+        self.assertFalse(self.request().prefers_async)
+
     def test_what_a_request_shows_of_itself_holds_nothing_of_the_callers(self) -> None:
-        request = self.request(**{"x-api-key": "hush", "idempotency-key": "hush"})
+        secrets = {"x-api-key": "hush", "idempotency-key": "hush", "prefer": "respond-async; hush"}
+        request = self.request(**secrets)
         self.assertEqual(repr(request), "Request()")
 
 
@@ -161,6 +194,12 @@ class Answers(unittest.TestCase):
     def test_success_is_the_url(self) -> None:
         answer = http.success(URL)
         self.assertEqual((answer["statusCode"], json.loads(answer["body"])), (200, {"url": URL}))
+
+    def test_accepted_says_which_preference_was_honoured(self) -> None:
+        answer = http.accepted(URL)
+        self.assertEqual((answer["statusCode"], json.loads(answer["body"])), (202, {"url": URL}))
+        expected = {"content-type": "application/json", "preference-applied": "respond-async"}
+        self.assertEqual(answer["headers"], expected)
 
     def failure(self, error: Exception, busy: str = "") -> tuple[int, dict[str, Any]]:
         answer = http.failure(error, "request-1", busy)

@@ -23,6 +23,22 @@ class FromEnvironment(unittest.TestCase):
             Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24, "botocore"),
         )
 
+    def test_the_inbox_and_the_stream_have_defaults(self) -> None:
+        settings = Settings.from_environment(GOOD)
+        self.assertEqual((settings.stream_name, settings.failure_queue_url), ("", ""))
+        self.assertEqual(settings.max_file_words, 250_000)
+        more = {
+            "STREAM_NAME": "texts",
+            "FAILURE_QUEUE_URL": "https://sqs.example/1/failures",
+            "MAX_FILE_WORDS": "1000",
+        }
+        settings = Settings.from_environment({**GOOD, **more})
+        found = settings.stream_name, settings.failure_queue_url, str(settings.max_file_words)
+        self.assertEqual(found, tuple(more.values()))
+        self.assertEqual(
+            Settings.from_environment({**GOOD, "MAX_FILE_WORDS": ""}).max_file_words, 250_000
+        )
+
     def test_lists_every_missing_variable_in_one_error(self) -> None:
         with self.assertRaises(SettingsError) as raised:
             Settings.from_environment({})
@@ -49,6 +65,7 @@ class FromEnvironment(unittest.TestCase):
                 "0" * 15 + "19",
             ],
             "IDEMPOTENCY_HOURS": ["0", "8761", "a day"],
+            "MAX_FILE_WORDS": ["0", "250001", "many"],
             "SCAN_UP_TO_WORDS": ["-1", "many", "1e3", " 1"],
         }.items():
             for value in values:

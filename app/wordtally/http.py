@@ -34,6 +34,7 @@ Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
 
 _ASYNC = re.compile(r"(^|,)\s*respond-async\s*(=\s*(\"\")?\s*)?(;|,|$)", re.IGNORECASE)
+_QUOTED = re.compile(r"\"([^\"\\]|\\.)+\"")  # not the empty string, which is as good as no value
 _GZIP_MAGIC = b"\x1f\x8b"
 _FORM = re.compile(r"[\w.%+-]+=|--")  # URL-encoded, or the boundary of multipart/form-data
 
@@ -65,7 +66,7 @@ def request_of(event: dict[str, Any]) -> Request:
         text=text_of(_json_of(event, headers)),
         idempotency_key=_idempotency_key_of(headers),
         api_key=headers.get("x-api-key", ""),
-        prefers_async=_ASYNC.search(headers.get("prefer", "")) is not None,
+        prefers_async=_ASYNC.search(_QUOTED.sub("quoted", headers.get("prefer", ""))) is not None,
     )
 
 
