@@ -21,6 +21,10 @@ SOON_SECONDS = 15
 """The bound on what ends after a timeout or deadline of a few seconds. Generous, for a busy machine:
 the faults that the tests guard against take longer."""
 UPDATE = {"TableName": "words", "Key": {"word": {"S": "naïve"}}}
+AT_MOST_ONCE_PARAMETERS: dict[str, dict[str, Any]] = {
+    "PutRecord": {"StreamName": "texts", "Data": b"{}", "PartitionKey": "1"},
+    "SendMessage": {"QueueUrl": "https://sqs.example/1/failures", "MessageBody": "{}"},
+}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 Conversation = Callable[["Peer"], None]
@@ -193,6 +197,27 @@ def sends_and_stays(*parts: bytes) -> Conversation:
                 peer.send(part)
 
     return conversation
+
+
+def _silence(peer: Peer) -> None:
+    peer.request()
+    peer.wait_for_close()
+
+
+_ANSWER = response(b'{"SequenceNumber": "1", "MessageId": "1"}')
+_ERROR = b'{"__type": "com.amazonaws#InternalFailure"}'
+
+AMBIGUOUS: dict[str, Conversation] = {
+    "silence": _silence,
+    "closed without an answer": sends(),
+    "cut off": sends(_ANSWER[:-1]),
+    "500": sends_and_stays(response(_ERROR, "500 Internal Server Error")),
+    "503": sends_and_stays(response(_ERROR, "503 Service Unavailable")),
+    "an error page": sends_and_stays(response(b"<html>busy</html>", "502 Bad Gateway")),
+    "no JSON": sends_and_stays(response(b"<html>busy</html>")),
+    "no such field": sends_and_stays(response(b"{}")),
+}
+"""What may follow a PutRecord or a SendMessage that took effect."""
 
 
 @contextlib.contextmanager

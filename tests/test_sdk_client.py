@@ -12,9 +12,19 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 from fake_aws import FakeAws
 from faults import throttled
-from hostile import SOON_SECONDS, UPDATE, sends, serving
+from hostile import (
+    AMBIGUOUS,
+    AT_MOST_ONCE_PARAMETERS,
+    SOON_SECONDS,
+    UPDATE,
+    one,
+    response,
+    sends,
+    sends_and_stays,
+    serving,
+)
 from wordtally.aws import sdk
-from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled
+from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled, failure
 from wordtally.aws.sdk import CONNECTIONS, SdkClient
 
 from local import aws
@@ -144,3 +154,38 @@ def test_the_deadline_holds_against_a_server_that_trickles(
         with pytest.raises(AwsUnavailable, match=r"^UpdateItem: no answer in time$"):
             client.call_each("UpdateItem", [UPDATE] * calls, started + 0.5)
         assert time.monotonic() - started < SOON_SECONDS
+
+
+@pytest.mark.parametrize("operation", AT_MOST_ONCE_PARAMETERS)
+class TestAtMostOnce:
+    def call(self, url: str, operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in aws.environment(url).items():
+            monkeypatch.setenv(name, value)
+        client = SdkClient(aws.REGION)
+        one(client, operation, AT_MOST_ONCE_PARAMETERS[operation], time.monotonic() + 10)
+
+    @pytest.mark.parametrize("bad", AMBIGUOUS)
+    def test_what_may_have_taken_effect_is_not_repeated(
+        self, operation: str, bad: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with serving(AMBIGUOUS[bad]) as server, pytest.raises(AwsUnavailable) as caught:
+            self.call(server.url, operation, monkeypatch)
+        assert not caught.value.without_effect
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        "code", ["ThrottlingException", "ProvisionedThroughputExceededException"]
+    )
+    def test_a_throttled_call_is_repeated(
+        self, operation: str, code: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        throttle = response(f'{{"__type": "com.amazonaws#{code}"}}'.encode(), "400 Bad Request")
+        good = response(b'{"SequenceNumber": "1", "MessageId": "1"}')
+        with serving(*[sends(throttle)] * MAX_ATTEMPTS, sends_and_stays(good)) as server:
+            self.call(server.url, operation, monkeypatch)
+        assert len(server.requests) == MAX_ATTEMPTS + 1
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "KMSThrottlingException"])
+def test_throttling_by_the_queue_and_by_the_streams_key_is_throttling(code: str) -> None:
+    assert type(failure("PutRecord", code, 400)) is Throttled

@@ -7,11 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from hostile import (
+    AMBIGUOUS,
+    AT_MOST_ONCE_PARAMETERS,
     CREDENTIALS,
     SOON_SECONDS,
     UPDATE,
@@ -24,8 +27,10 @@ from hostile import (
     serving,
     wait_until,
 )
+from wordtally.aws.connections import Host, NoResponse, Response, Timeouts
 from wordtally.aws.environment import Endpoint, endpoint
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Throttled
+from wordtally.aws.operations import AT_MOST_ONCE
 from wordtally.aws.thin import (
     BUDGET,
     CONNECTIONS,
@@ -69,9 +74,18 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "BatchGetItem": {"RequestItems": {}},
     "GetObject": {"Bucket": "reports", "Key": "top.json"},
     "PutObject": {"Bucket": "reports", "Key": "top.json", "Body": b"{}"},
+    "GetItem": {"TableName": "markers", "Key": {"key": {"S": "k"}, "chunk": {"N": "0"}}},
+    "GetObjectTagging": {"Bucket": "inbox", "Key": "file"},
+    "PutObjectTagging": {"Bucket": "inbox", "Key": "file", "Tagging": {"TagSet": []}},
+    **AT_MOST_ONCE_PARAMETERS,
 }
-S3 = ("GetObject", "PutObject")
-GOOD = response(b'{"Items": [], "Responses": {}}', ETag='"etag"')
+REPEATABLE = [name for name in PARAMETERS if name not in AT_MOST_ONCE]
+S3 = ("GetObject", "PutObject", "GetObjectTagging", "PutObjectTagging")
+GOOD = response(
+    b'{"Items": [], "Responses": {}, "SequenceNumber": "1", "MessageId": "<TagSet/>"}',
+    ETag='"etag"',
+)
+"""An answer to any operation."""
 BROKEN = "500 Internal Server Error"
 
 
@@ -79,18 +93,19 @@ def error(operation: str, dynamodb: str, s3: str, status: str) -> bytes:
     return s3_error(s3, status) if operation in S3 else dynamodb_error(dynamodb, status)
 
 
-@pytest.mark.parametrize("operation", PARAMETERS)
-class TestAnyOperation:
-    def call(self, client: ThinClient, operation: str, seconds: float = 5) -> dict[str, Any]:
-        return one(client, operation, PARAMETERS[operation], time.monotonic() + seconds)
+def call(client: ThinClient, operation: str = "UpdateItem", seconds: float = 5) -> dict[str, Any]:
+    return one(client, operation, PARAMETERS[operation], time.monotonic() + seconds)
 
+
+@pytest.mark.parametrize("operation", REPEATABLE)
+class TestRepeatableOperation:
     @pytest.mark.parametrize("status", [BROKEN, "503 Service Unavailable"])
     def test_a_fault_is_retried(
         self, operation: str, status: str, thin: Callable[..., ThinClient]
     ) -> None:
         bad = error(operation, "InternalServerError", "InternalError", status)
         with serving(answers(bad, bad, GOOD)) as server:
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
         assert len(server.requests) == 3
         # The token of a transaction among the rest: DynamoDB takes a retry for what it is.
         assert len(set(server.requests)) == 1
@@ -100,7 +115,7 @@ class TestAnyOperation:
     ) -> None:
         bad = error(operation, "InternalServerError", "InternalError", BROKEN)
         with serving(sends_and_stays(bad)) as server, pytest.raises(AwsUnavailable) as caught:
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
         code = "InternalError" if operation in S3 else "InternalServerError"
         assert str(caught.value) == f"{operation}: {code}"
         assert caught.value.status == 500
@@ -112,15 +127,60 @@ class TestAnyOperation:
     ) -> None:
         page = response(b"<html>busy</html>", "502 Bad Gateway")
         with serving(answers(page, GOOD)) as server:
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
 
+
+@pytest.mark.parametrize("operation", AT_MOST_ONCE_PARAMETERS)
+class TestAtMostOnce:
+    @pytest.mark.parametrize("bad", AMBIGUOUS)
+    def test_what_may_have_taken_effect_is_not_repeated(
+        self, operation: str, bad: str, thin: Callable[..., ThinClient]
+    ) -> None:
+        with serving(AMBIGUOUS[bad], answers(GOOD)) as server:
+            here = thin(server.url, Timeouts(20, 1))
+            with pytest.raises(AwsUnavailable) as caught:
+                call(here, operation)
+        assert not caught.value.without_effect
+        assert len(server.requests) == 1
+
+    def test_nor_is_a_throttled_call_that_fails_in_its_second_attempt(
+        self, operation: str, thin: Callable[..., ThinClient]
+    ) -> None:
+        throttle = dynamodb_error("ThrottlingException")
+        with (
+            serving(answers(throttle, dynamodb_error("InternalFailure", BROKEN), GOOD)) as server,
+            pytest.raises(AwsUnavailable),
+        ):
+            call(thin(url_of(server)), operation)
+        assert len(server.requests) == 2
+
+    def test_what_was_never_sent_is_repeated(
+        self, operation: str, thin: Callable[..., ThinClient]
+    ) -> None:
+        with serving(answers(GOOD)) as server:
+            here = thin(url_of(server))
+            failures = [NoResponse("connect timeout", sent=False)] * 2
+            real = Host.exchange
+
+            async def exchange(host: Host, request: bytes, until: float) -> Response:
+                if failures:
+                    raise failures.pop()
+                return await real(host, request, until)
+
+            with mock.patch.object(Host, "exchange", exchange):
+                call(here, operation)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("operation", PARAMETERS)
+class TestAnyOperation:
     @pytest.mark.parametrize("status", ["400 Bad Request", "503 Slow Down"])
     def test_a_throttled_call_is_retried_more_often(
         self, operation: str, status: str, thin: Callable[..., ThinClient]
     ) -> None:
         bad = error(operation, "ThrottlingException", "SlowDown", status)
         with serving(answers(*[bad] * MAX_ATTEMPTS, GOOD)) as server:
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
         assert len(server.requests) == MAX_ATTEMPTS + 1
 
     def test_a_throttled_call_ends_with_its_time(
@@ -129,13 +189,13 @@ class TestAnyOperation:
         started = time.monotonic()
         bad = error(operation, "ThrottlingException", "SlowDown", "400 Bad Request")
         with serving(sends_and_stays(bad)) as server, pytest.raises(Throttled) as caught:
-            self.call(thin(url_of(server)), operation, 0.5)
+            call(thin(url_of(server)), operation, 0.5)
         assert time.monotonic() - started < SOON_SECONDS
         assert caught.value.without_effect
 
     def test_429_is_a_throttle(self, operation: str, thin: Callable[..., ThinClient]) -> None:
         with serving(answers(response(b"", "429 Too Many"), GOOD)) as server:
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
 
     @pytest.mark.parametrize("status", ["400 Bad Request", "403 Forbidden", "404 Not Found"])
     def test_a_refusal_is_final(
@@ -145,7 +205,7 @@ class TestAnyOperation:
             serving(sends_and_stays(error(operation, "AnyCode", "AnyCode", status))) as server,
             pytest.raises(AwsError) as caught,
         ):
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
         assert not isinstance(caught.value, AwsUnavailable)
         assert str(caught.value) == f"{operation}: AnyCode"
         assert caught.value.without_effect
@@ -159,7 +219,7 @@ class TestAnyOperation:
             serving(sends_and_stays(response(b"", f"{status} -"))) as server,
             pytest.raises(AwsError, match=f"^{operation}: {status}$") as caught,
         ):
-            self.call(thin(url_of(server)), operation)
+            call(thin(url_of(server)), operation)
         assert not isinstance(caught.value, AwsUnavailable)
         assert caught.value.status == status
 
@@ -174,10 +234,6 @@ def test_a_304_announces_the_length_of_a_body_that_does_not_follow(
             call(here, "GetObject")
         call(here, "GetObject")
     assert server.connections == 1
-
-
-def call(client: ThinClient, operation: str = "UpdateItem", seconds: float = 5) -> dict[str, Any]:
-    return one(client, operation, PARAMETERS[operation], time.monotonic() + seconds)
 
 
 def test_a_later_refusal_does_not_undo_an_earlier_doubt(

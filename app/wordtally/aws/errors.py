@@ -54,12 +54,14 @@ class Throttled(Busy):
 
 
 _KINDS: dict[str, tuple[type[AwsError], bool]] = {
-    # Without effect, as AWS documents; botocore's standard mode has the same list.
+    # Without effect, as AWS documents; all but the first are in botocore's standard mode, too.
     **dict.fromkeys(
         [
+            "KMSThrottlingException",  # by the key of the stream
             "LimitExceededException",
             "ProvisionedThroughputExceededException",
             "RequestLimitExceeded",
+            "RequestThrottled",  # by SQS
             "SlowDown",
             "ThrottledException",
             "Throttling",
