@@ -1,16 +1,15 @@
-"""A fake AWS that costs next to nothing: the four calls of a request, in memory, after a delay.
+"""A fake AWS that costs next to nothing: bench/store.py behind HTTP, after a delay.
 
 An emulator's own time would drown what the bench measures. This one runs in a process of its own
 (`python -m bench.endpoint` prints its address and ends with its standard input).
 `POST /_reset` with `{"words": …, "delay_ms": …}` empties the bucket and fills the table; with
-`"writes_per_second"` too, DynamoDB throttles the upserts above that rate. `GET /_calls` returns the calls
+`"writes_per_second"` too, DynamoDB throttles the writes above that rate. `GET /_calls` returns the calls
 since the last one, the bytes they moved, what DynamoDB would charge and the CPU that the endpoint
 used. `GET /_tls` returns the address of the same server behind TLS, and a file with the certificates
 to trust: botocore's, so that loading them takes as long as on Lambda, and the server's own.
 """
 
 import asyncio
-import hashlib
 import json
 import math
 import ssl
@@ -19,14 +18,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bench import corpus
+from wordtally.aws.errors import AwsError, Throttled, failure
 
-PAGE_BYTES = 1024 * 1024  # DynamoDB's limit for one page of a scan
+from bench import corpus
+from bench.store import Store, cancelled, error_body
+
+METADATA = "x-amz-meta-"
 
 
 @cache
@@ -40,90 +41,84 @@ class Cloud:
         self.reset(0, 0)
 
     def reset(self, words: int, delay_ms: float, writes_per_second: float = math.inf) -> None:
-        self.table = dict(real_words()[:words]) if words else {}
-        self.segments: dict[tuple[int, int], list[str]] = {}
-        self.object: tuple[bytes, dict[str, str]] | None = None
+        self.store = Store(dict(real_words()[:words]) if words else {})
         self.delay = delay_ms / 1000
         self.writes_per_second = writes_per_second
         self.written_until = 0.0
         self.forget()
 
     def forget(self) -> None:
-        self.calls: Counter[str] = Counter()
+        self.store.forget()
         self.moved = 0
-        self.read_units = 0.0
-        self.write_units = 0
         self.cpu_seconds = time.process_time()
 
-    def is_throttled(self) -> bool:
-        """Whether another write exceeds the rate; a tenth of a second's worth may come at once."""
+    def is_throttled(self, units: int) -> bool:
+        """Whether that much more exceeds the rate; a tenth of a second's worth may come at once."""
         now = time.monotonic()
         start = max(self.written_until, now - 0.1)
-        if start + 1 / self.writes_per_second > now:
+        if start + units / self.writes_per_second > now:
             return True
-        self.written_until = start + 1 / self.writes_per_second
+        self.written_until = start + units / self.writes_per_second
         return False
 
-    def dynamodb(self, operation: str, request: dict[str, Any]) -> tuple[int, str]:
-        if operation == "UpdateItem":
-            if self.is_throttled():
-                self.calls["throttled"] += 1
-                return 400, '{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}'
-            self.calls[operation] += 1
-            self.write_units += 1  # an item of up to 1 kB
-            word = request["Key"]["word"]["S"]
-            added = int(request["ExpressionAttributeValues"][":n"]["N"])
-            self.table[word] = self.table.get(word, 0) + added
-            return 200, f'{{"Attributes": {{"times": {{"N": "{self.table[word]}"}}}}}}'
-        self.calls[operation] += 1
-        return 200, self.scan(request)
-
-    def scan(self, request: dict[str, Any]) -> str:
-        part = request.get("Segment", 0), request.get("TotalSegments", 1)
-        start = int(request.get("ExclusiveStartKey", {}).get("word", {}).get("S", 0))
-        if not start:
-            self.segments[part] = list(self.table)[part[0] :: part[1]]
-        words = self.segments[part]
-        items, size, end = [], 0, start
-        last = min(len(words), start + request.get("Limit", len(words)))
-        while end < last and size < PAGE_BYTES:
-            word = words[end]
-            times = str(self.table[word])
-            # By hand, as these words need no escapes: json.dumps would take longer than all else.
-            items.append(f'{{"word": {{"S": "{word}"}}, "times": {{"N": "{times}"}}}}')
-            size += len("wordtimes") + len(word.encode()) + len(times) // 2 + 2
-            end += 1
-        self.read_units += math.ceil(size / 4096)  # a consistent read
-        more = f', "LastEvaluatedKey": {{"word": {{"S": "{end}"}}}}' if end < len(words) else ""
-        return f'{{"Items": [{", ".join(items)}], "Count": {len(items)}{more}}}'
+    def json_service(self, operation: str, request: dict[str, Any]) -> tuple[int, bytes]:
+        """DynamoDB, Kinesis or SQS."""
+        try:
+            if operation == "UpdateItem" and self.is_throttled(1):
+                raise failure(operation, "ThrottlingException", 400)
+            if operation == "TransactWriteItems":
+                actions = request["TransactItems"]
+                if self.is_throttled(2 * len(actions)):
+                    raise cancelled([{"Code": "ThrottlingError"}] * len(actions))
+            return 200, json.dumps(self.store.call(operation, request)).encode()
+        except AwsError as error:
+            throttled = isinstance(error, Throttled) or (
+                error.reasons and error.reasons[0]["Code"] == "ThrottlingError"
+            )
+            self.store.calls["throttled"] += bool(throttled)
+            return 400, error_body(error)
 
     def s3(
-        self, method: str, headers: dict[str, str], body: bytes
+        self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
-        self.calls["GetObject" if method == "GET" else "PutObject"] += 1
-        if method == "GET":
-            if self.object is None:
-                return 404, {}, b"<Error><Code>NoSuchKey</Code></Error>"
-            return 200, self.object[1], self.object[0]
+        path, _, query = path.partition("?")
+        bucket, _, key = path.lstrip("/").partition("/")  # path style, as for any IP address
+        operation = ("GetObject" if method == "GET" else "PutObject") + (
+            "Tagging" if query == "tagging" else ""
+        )
         if headers.get("transfer-encoding") == "chunked":  # botocore over TLS, with a checksum
             body = joined(joined(body))
-        etag = self.object[1]["etag"] if self.object else None
-        if ("if-match" in headers and headers["if-match"] != etag) or (
-            "if-none-match" in headers and etag
-        ):
-            return 412, {}, b"<Error><Code>PreconditionFailed</Code></Error>"
-        kept = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
-        kept["etag"] = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
-        self.object = body, kept
-        return 200, {"etag": kept["etag"]}, b""
+        request: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": body}
+        request["Metadata"] = {
+            name.removeprefix(METADATA): value
+            for name, value in headers.items()
+            if name.startswith(METADATA)
+        }
+        for parameter in ("If-Match", "If-None-Match", "Range"):
+            if parameter.lower() in headers:
+                request[parameter.replace("-", "")] = headers[parameter.lower()]
+        if operation == "PutObjectTagging":
+            request["Tagging"] = {"TagSet": [{"Key": "as", "Value": "sent"}]}
+        try:
+            answer = self.store.call(operation, request)
+        except AwsError as error:
+            return error.status, {}, f"<Error><Code>{error.code}</Code></Error>".encode()
+        if operation == "GetObjectTagging":
+            return 200, {}, b"<Tagging><TagSet></TagSet></Tagging>"
+        extra = {METADATA + name: value for name, value in answer.get("Metadata", {}).items()}
+        for name, parameter in (("etag", "ETag"), ("content-range", "ContentRange")):
+            if parameter in answer:
+                extra[name] = answer[parameter]
+        status = 206 if "ContentRange" in answer else 200
+        return status, extra, answer.get("Body", b"")
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         status, extra, content = 200, {}, b""
         if path == "/_reset":
             self.reset(**json.loads(body))
         elif path == "/_calls":
-            seen = {"calls": self.calls, "bytes": self.moved}
-            seen |= {"read_units": self.read_units, "write_units": self.write_units}
+            seen = {"calls": self.store.calls, "bytes": self.moved}
+            seen |= {"read_units": self.store.read_units, "write_units": self.store.write_units}
             seen |= {"cpu_ms": (time.process_time() - self.cpu_seconds) * 1000}
             content = json.dumps(seen).encode()
             self.forget()
@@ -132,11 +127,10 @@ class Cloud:
         else:
             if "x-amz-target" in headers:
                 operation = headers["x-amz-target"].split(".")[1]
-                status, text = self.dynamodb(operation, json.loads(body))
-                content = text.encode()
+                status, content = self.json_service(operation, json.loads(body))
                 extra["content-type"] = "application/x-amz-json-1.0"
             else:
-                status, extra, content = self.s3(method, headers, body)
+                status, extra, content = self.s3(method, path, headers, body)
             self.moved += len(body) + len(content)
         lines = [f"HTTP/1.1 {status} -", f"content-length: {len(content)}"]
         lines += [f"{name}: {value}" for name, value in extra.items()]
