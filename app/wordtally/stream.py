@@ -156,11 +156,12 @@ class Stream:
     def _fresh(self, shard: str, records: Sequence[Record], done: str, work: Work) -> list[Record]:
         """The records after `done`, as many as fit into a plan. Set the malformed ones aside."""
         fresh: list[Record] = []
+        totals: dict[str, int] = {}
         size = 0
         for record in sorted(records, key=lambda each: each.sequence):
             if record.sequence <= done:
                 continue
-            size += _stored_bytes(record.words)
+            size += _growth(totals, record)
             if fresh and size > MAX_PLAN_BYTES:
                 break
             if record.problem:
@@ -190,6 +191,26 @@ class Stream:
             marker = plan.marker(shard)
             self.ranking.include(lambda: self.counts.add_once(marker, plan.words, work), work)
         self.checkpoints.finish(shard, plan, work)
+
+
+def _growth(totals: dict[str, int], record: Record) -> int:
+    """Add the words of a record to `totals`; by how many bytes their JSON grows.
+
+    A text under a key counts in full, although it is in no plan: this bounds how much is written
+    before the checkpoint moves on.
+    """
+    if record.marker:
+        return _stored_bytes(record.words)
+    growth = 0
+    for word, times in record.words.items():
+        before = totals.get(word)
+        after = totals[word] = (before or 0) + times
+        growth += len(str(after))
+        if before is None:
+            growth += len(json.dumps(word, ensure_ascii=False).encode()) + len(": , ")
+        else:
+            growth -= len(str(before))
+    return growth
 
 
 def total(records: Sequence[Record]) -> dict[str, int]:

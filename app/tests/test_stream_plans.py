@@ -1,0 +1,95 @@
+"""How much of a batch a plan of the stream takes: as much as the words of all its records fill."""
+
+import json
+import unittest
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wordtally import stream
+from wordtally.once import Marker
+from wordtally.stream import MAX_PLAN_BYTES, Checkpoint, Plan, Record, Stream
+from wordtally.work import Work
+
+
+@dataclass
+class Shard:
+    """A checkpoint, the counts, and what was done, of one delivery that nothing disturbs."""
+
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    plans: list[Plan] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
+    keyed: list[int] = field(default_factory=list)
+    """How many plans there were before each text under a key."""
+
+    def read(self, shard: str, work: Work) -> Checkpoint:
+        return self.checkpoint
+
+    def propose(self, shard: str, done: str, plan: Plan, work: Work) -> None:
+        self.plans.append(plan)
+        self.checkpoint = Checkpoint(done, plan)
+
+    def finish(self, shard: str, plan: Plan, work: Work) -> None:
+        self.checkpoint = Checkpoint(plan.upto)
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        if marker.key == "key":
+            self.keyed.append(len(self.plans))
+        self.counted.update(words)
+        return dict(self.counted)
+
+    def include(self, write: Callable[[], dict[str, int]], work: Work) -> object:
+        return write()
+
+
+def counted(records: Sequence[Record]) -> Shard:
+    shard = Shard()
+    everything: Any = shard
+    Stream(everything, everything, everything, everything, lambda *_: None).count(
+        "shard", records, Work()
+    )
+    return shard
+
+
+def record(number: int, words: Mapping[str, int], marker: Marker | None = None) -> Record:
+    return Record(str(number).zfill(stream.SEQUENCE_DIGITS), words, marker)
+
+
+class PlansTest(unittest.TestCase):
+    def test_words_that_records_share_take_room_once(self) -> None:
+        words = {f"word{number}": 1 for number in range(50)}
+        shard = counted([record(number, words) for number in range(10_000)])
+        self.assertEqual(len(shard.plans), 1)
+        self.assertEqual(shard.counted, dict.fromkeys(words, 10_000))
+
+    def test_a_plan_is_nearly_full_and_never_too_large(self) -> None:
+        records = [
+            record(number, {f'{number}"é{each}': 10**each for each in range(9)} | {"the": 10**9})
+            for number in range(10_000)
+        ]
+        shard = counted(records)
+        sizes = [len(json.dumps(plan.words, ensure_ascii=False).encode()) for plan in shard.plans]
+        self.assertGreater(len(sizes), 2)
+        for size in sizes[:-1]:
+            self.assertGreater(size, MAX_PLAN_BYTES - 1_000)
+        self.assertLessEqual(max(sizes), MAX_PLAN_BYTES)
+        self.assertEqual(shard.counted, stream.total(records))
+
+    def test_a_total_that_gets_longer_takes_more_room(self) -> None:
+        words = [f"word{number}" for number in range(15_000)]
+        shard = counted(
+            [
+                record(1, dict.fromkeys(words, 1)),
+                record(2, dict.fromkeys(words, 10**30)),
+            ]
+        )
+        self.assertEqual(len(shard.plans), 2)
+
+    def test_texts_under_keys_count_in_full(self) -> None:
+        """Their words are written at once, so the checkpoint must not be far behind them."""
+        words = {f"word{number}": 1 for number in range(1_000)}
+        marker = Marker("key", "digest", 2, 1)
+        shard = counted([record(number, words, marker) for number in range(100)])
+        self.assertEqual(len(shard.keyed), 100)
+        self.assertGreater(len(shard.plans), 3)
