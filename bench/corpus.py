@@ -1,5 +1,8 @@
 """Real words and real prose to measure with."""
 
+import random
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from wordtally import words
@@ -45,3 +48,27 @@ def distinct(number: int) -> str:
     if len(chosen) < number or len(text) > 10_000:
         raise ValueError(f"no text of {number} different words")
     return text
+
+
+@cache
+def _frequencies() -> tuple[list[str], list[float]]:
+    """English words and their cumulated frequencies."""
+    import wordfreq
+
+    shares = wordfreq.get_frequency_dict("en", "large")
+    names = sorted(shares, key=lambda word: (-shares[word], word))
+    return names, list(accumulate(shares[word] for word in names))
+
+
+@cache
+def drawn(size: int, lines: bool = True) -> str:
+    """At least `size` bytes of words drawn by the frequencies of English, the same every time. Has
+    the distinct words of prose and more: prose repeats itself."""
+    names, cumulated = _frequencies()
+    rng, parts = random.Random(0), []
+    left = size
+    while left > 0:
+        part = " ".join(rng.choices(names, cum_weights=cumulated, k=14))
+        parts.append(part)
+        left -= len(part.encode()) + 1
+    return ("\n" if lines else " ").join(parts) + "\n"

@@ -19,7 +19,7 @@ from local import aws
 Tally = Callable[[str], None]
 """A warm function instance that counts a text; raises unless the answer is 200."""
 
-SETTINGS = Settings(aws.REGION, "words", "reports", 600, 1000, "markers", 24)
+SETTINGS = Settings(aws.REGION, "words", "reports", 600, 1000, "markers", 24, stream_name="stream")
 BOTOCORE = replace(SETTINGS, aws_client="botocore")
 
 
@@ -133,6 +133,14 @@ class Endpoint:
             changes["writes_per_second"] = writes_per_second
         body = json.dumps(changes).encode()
         urllib.request.urlopen(f"{self.url}/_reset", data=body).close()
+
+    def put(self, path: str, content: bytes, times: int = 1) -> None:
+        """An object of the fake S3: the content so many times."""
+        request = urllib.request.Request(f"{self.url}/{path}", data=content, method="PUT")
+        urllib.request.urlopen(request).close()
+        if times > 1:
+            body = json.dumps({"path": path, "times": times}).encode()
+            urllib.request.urlopen(f"{self.url}/_repeat", data=body).close()
 
     def seen(self) -> Seen:
         """Since last asked."""

@@ -3,7 +3,7 @@
 An emulator's own time would drown what the bench measures. This one runs in a process of its own
 (`python -m bench.endpoint` prints its address and ends with its standard input).
 `POST /_reset` with `{"words": …, "delay_ms": …}` empties the bucket and fills the table; with
-`"writes_per_second"` too, DynamoDB throttles the writes above that rate. `GET /_calls` returns the calls
+`"writes_per_second"` too, DynamoDB throttles the writes above that rate. `POST /_repeat` multiplies the content of an object. `GET /_calls` returns the calls
 since the last one, the bytes they moved, what DynamoDB would charge and the CPU that the endpoint
 used. `GET /_tls` returns the address of the same server behind TLS, and a file with the certificates
 to trust: botocore's, so that loading them takes as long as on Lambda, and the server's own.
@@ -51,6 +51,11 @@ class Cloud:
         self.store.forget()
         self.moved = 0
         self.cpu_seconds = time.process_time()
+
+    def repeat(self, path: str, times: int) -> None:
+        bucket, _, key = path.partition("/")
+        content, metadata, etag = self.store.objects[bucket, key]
+        self.store.objects[bucket, key] = content * times, metadata, etag
 
     def is_throttled(self, units: int) -> bool:
         """Whether that much more exceeds the rate; a tenth of a second's worth may come at once."""
@@ -116,6 +121,8 @@ class Cloud:
         status, extra, content = 200, {}, b""
         if path == "/_reset":
             self.reset(**json.loads(body))
+        elif path == "/_repeat":
+            self.repeat(**json.loads(body))
         elif path == "/_calls":
             seen = {"calls": self.store.calls, "bytes": self.moved}
             seen |= {"read_units": self.store.read_units, "write_units": self.store.write_units}

@@ -1,0 +1,458 @@
+"""The three ways in side by side: what a text costs posted in pieces, as a file, and by the stream."""
+
+import base64
+import gzip
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from wordtally import handler, once, stream, words
+from wordtally.inbox import Upload
+from wordtally.work import Work
+
+from bench import corpus, prices
+from bench.cold_start import POST
+from bench.cost import MEMORY_MB
+from bench.designs import SETTINGS, Endpoint
+from bench.measure import output, table
+from bench.store import Store, StoreClient
+from bench.synchronous import LOG_BYTES
+from local.demo.pieces import Piece, pieces_of
+
+DELAY_MS = 5
+NEW_TABLE = 4_000
+"""Writes a second: variables.tf, max_writes_per_second."""
+
+BIG = 10_000_000
+"""Bytes of the large text."""
+
+PAYLOAD_BYTES = 6_000_000
+"""Of an event that Lambda hands to a function."""
+
+MAX_RECORDS = 10_000
+"""Of a batch."""
+
+SHARD_RECORDS, SHARD_BYTES = 800, 800_000
+"""A second, four fifths of what a shard takes."""
+
+STREAM = "arn:aws:kinesis:eu-west-3:123456789012:stream/wordtally"
+SHARD = "shardId-000000000000"
+
+
+@dataclass
+class Counted:
+    """What a way cost: the calls are counted, not measured."""
+
+    store: Store
+    requests: int
+    """Of the HTTP API."""
+    invocations: int
+    record_sizes: list[int]
+
+    @property
+    def put_units(self) -> int:
+        return sum(math.ceil(size / 25_600) for size in self.record_sizes)
+
+    def usd(self, seconds: float) -> float:
+        """`seconds` are the function's."""
+        calls, store = self.store.calls, self.store
+        puts = calls["PutObject"] + calls["PutObjectTagging"]
+        gets = calls["GetObject"] + calls["GetObjectTagging"]
+        shard_seconds = max(
+            len(self.record_sizes) / SHARD_RECORDS, sum(self.record_sizes) / SHARD_BYTES
+        )
+        millionths = (
+            store.write_units * prices.DYNAMODB_WRITE_UNIT
+            + store.read_units * prices.DYNAMODB_READ_UNIT
+            + puts * prices.S3_PUT
+            + gets * prices.S3_GET
+            + self.requests * prices.HTTP_API_REQUEST
+            + self.invocations * prices.LAMBDA_REQUEST
+            + self.put_units * prices.KINESIS_PUT_UNIT
+        )
+        return (
+            millionths / 1e6
+            + MEMORY_MB / 1024 * seconds * prices.LAMBDA_ARM64_GB_SECOND
+            + shard_seconds / 3600 * prices.KINESIS_SHARD_HOUR
+            + max(self.requests, self.invocations) * LOG_BYTES / 1e9 * prices.LOGS_INGESTED_GB
+        )
+
+
+def marker_of(piece: Piece) -> once.Marker:
+    now = int(time.time())
+    return once.marker(piece.key, piece.text, now, now + 86_400)
+
+
+def event_record(number: int, data: bytes) -> dict[str, object]:
+    """As Lambda hands it to the function."""
+    sequence = f"49{number:054}"
+    kinesis = {
+        "kinesisSchemaVersion": "1.0",
+        "partitionKey": "0123456789abcdef",
+        "sequenceNumber": sequence,
+        "data": base64.b64encode(data).decode(),
+        "approximateArrivalTimestamp": 1_790_000_000.123,
+    }
+    return {
+        "kinesis": kinesis,
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{SHARD}:{sequence}",
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/wordtally",
+        "awsRegion": "eu-west-3",
+        "eventSourceARN": STREAM,
+    }
+
+
+def events_of(records: list[bytes]) -> Iterator[str]:
+    """The records of one shard in as few events as Lambda allows."""
+    batch: list[str] = []
+    size = 0
+    for number, data in enumerate(records):
+        found = json.dumps(event_record(number, data))
+        if batch and (size + len(found) > PAYLOAD_BYTES or len(batch) == MAX_RECORDS):
+            yield f'{{"Records": [{",".join(batch)}]}}'
+            batch, size = [], 0
+        batch.append(found)
+        size += len(found) + 1
+    yield f'{{"Records": [{",".join(batch)}]}}'
+
+
+Way = Callable[[handler.Application, str, list[Piece]], None]
+
+
+def post(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+    for piece in pieces:
+        application.ranking.tally(words.count(piece.text), Work())
+
+
+def post_under_keys(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+    for piece in pieces:
+        application.ranking.tally(words.count(piece.text), Work(), marker_of(piece))
+
+
+def count_file(application: handler.Application, *_: object) -> None:
+    assert application.inbox
+    application.inbox().count(Upload("inbox", "text", None, "etag"), Work())
+
+
+def append(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+    assert application.stream
+    for piece in pieces:
+        application.stream().append(words.count(piece.text), None, Work())
+
+
+def count_records(application: handler.Application, event: str) -> None:
+    assert application.stream
+    for shard, records in stream.batches_of(json.loads(event)).items():
+        application.stream().count(shard, records, Work())
+
+
+WAYS: dict[str, Way] = {"posts": post, "posts under keys": post_under_keys, "a file": count_file}
+BY_STREAM = "the stream"
+
+
+def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
+    """Each way on a store of its own, without a network: the figures are the same in every run."""
+    found = {}
+    for name, way in WAYS.items():
+        store, application = _warm()
+        store.objects["inbox", "text"] = text.encode(), {}, "etag"
+        way(application, text, pieces)
+        requests = 0 if way is count_file else len(pieces)
+        found[name] = Counted(store, requests, max(1, requests), [])
+    store, application = _warm()
+    append(application, text, pieces)
+    events = list(events_of(store.records))
+    for event in events:
+        count_records(application, event)
+    sizes = [len(record) for record in store.records]
+    found[BY_STREAM] = Counted(store, len(pieces), len(pieces) + len(events), sizes)
+    return found
+
+
+def _warm() -> tuple[Store, handler.Application]:
+    """An instance that is alone and has published before, above a table in use."""
+    store = Store({f"earlier{number}": 10**9 for number in range(2_000)})
+    application = handler.assembled(SETTINGS, StoreClient(store))
+    for _ in range(2):
+        application.ranking.tally({"earlier0": 1}, Work())
+    store.forget()
+    return store, application
+
+
+def timed(endpoint: Endpoint, text: str, pieces: list[Piece]) -> dict[str, tuple[float, float]]:
+    """Seconds and CPU seconds of the function by each way, over TLS. Of many pieces, every so many
+    are timed, and stand for the others."""
+    sample = pieces[:: max(1, len(pieces) // 20)]
+    scale = len(pieces) / len(sample)
+    found = {}
+    for name, way in WAYS.items():
+        with _ready(endpoint, text) as application:
+            seconds, cpu = _seconds(partial(way, application, text, sample))
+            share = 1.0 if way is count_file else scale
+            found[name] = seconds * share, cpu * share
+    records = [stream.encode(words.count(piece.text), None) for piece in pieces]
+    with _ready(endpoint, text) as application:
+        accepting = _seconds(partial(append, application, text, sample))
+        counting = [
+            _seconds(partial(count_records, application, event)) for event in events_of(records)
+        ]
+    found[BY_STREAM] = (
+        accepting[0] * scale + sum(seconds for seconds, _ in counting),
+        accepting[1] * scale + sum(cpu for _, cpu in counting),
+    )
+    return found
+
+
+@contextmanager
+def _ready(endpoint: Endpoint, text: str) -> Iterator[handler.Application]:
+    endpoint.reset(10_000, DELAY_MS)
+    endpoint.put("inbox/text", text.encode())
+    with endpoint.tls():
+        application = handler.application(SETTINGS)
+        for _ in range(2):
+            application.ranking.tally(words.count(corpus.NINE_WORDS), Work())
+        yield application
+
+
+def _seconds(run: Callable[[], None]) -> tuple[float, float]:
+    began, began_cpu = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - began, time.process_time() - began_cpu
+
+
+def show(endpoint: Endpoint) -> None:
+    print("\n## Three ways in\n")
+    print(
+        "The same text by each way. Calls and units are counted, the same in every run; seconds are"
+    )
+    print(
+        f"the function's, over TLS, {DELAY_MS} ms a call, of a lone instance. The book is examples/alice.txt;"
+    )
+    print(
+        f"the {BIG // 10**6} MB are drawn word by word by the frequencies of English (wordfreq), which gives more"
+    )
+    print(
+        "distinct words, in a piece as in all, than prose has. Pieces have up to 10,000 characters."
+    )
+    print(
+        "USD as in Cost; the stream's shard is taken to be busy to four fifths, the file's upload is a PUT."
+    )
+    rows = []
+    for name, text in {"the book": corpus.ALICE, f"{BIG // 10**6} MB": corpus.drawn(BIG)}.items():
+        pieces = pieces_of(text)
+        total = sum(piece.words for piece in pieces)
+        seconds = timed(endpoint, text, pieces)
+        costs = counted(text, pieces)
+        keyed = costs["posts under keys"].store.write_units
+        for way, cost in costs.items():
+            calls = sum(cost.store.calls.values())
+            units = cost.store.write_units
+            rows.append(
+                [
+                    *[name, total, way, calls, units, f"{units / keyed:.3f}"],
+                    *[cost.store.read_units, *seconds[way]],
+                    cost.usd(seconds[way][0]) / total * 1e6,
+                ]
+            )
+    table(
+        [
+            *["text", "words", "way", "calls", "write units", "× under keys"],
+            *["read units", "s", "CPU s", "USD per million words"],
+        ],
+        rows,
+    )
+    show_files(endpoint)
+    show_stream(endpoint)
+
+
+_FILE = """
+import json, sys, time
+from wordtally import handler, inbox
+from wordtally.work import Work
+from bench.designs import SETTINGS
+application = handler.application(SETTINGS)
+files, upload = application.inbox().files, inbox.Upload("inbox", sys.argv[1])
+began, began_cpu = time.perf_counter(), time.process_time()
+counted = inbox.words_of(files, upload, 250_000, Work())
+took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+work = Work()
+if sys.argv[2] == "write":
+    application.inbox().count(upload, work)
+wrote = time.perf_counter() - began - 2 * took
+print(json.dumps([
+    sum(counted.values()), len(counted), took, cpu,
+    int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024,
+    wrote, work.throttled,
+]))
+"""
+
+
+def show_files(endpoint: Endpoint) -> None:
+    print("\n### A file\n")
+    print(
+        f"Read over TLS from the fake S3 and counted, in a process of its own, {DELAY_MS} ms a call."
+    )
+    endpoint.reset(10_000, DELAY_MS)
+    text = corpus.drawn(BIG).encode()
+    endpoint.put("inbox/10", text)
+    endpoint.put("inbox/100", text, times=10)
+    endpoint.put("inbox/100.gz", gzip.compress(text, 6), times=10)
+    many = list(corpus.table(250_000))
+    endpoint.put("inbox/many", "\n".join(many).encode())
+    rows = []
+    for name, key, size in (
+        ("10 MB", "10", len(text)),
+        ("100 MB", "100", 10 * len(text)),
+        ("100 MB, gzip", "100.gz", 10 * len(text)),
+        ("250,000 words once", "many", len("\n".join(many).encode())),
+    ):
+        with endpoint.tls():
+            total, distinct, seconds, cpu, memory, *_ = json.loads(output(_FILE, key, "read"))
+        rows.append(
+            [name, total, distinct, seconds, cpu, size / 1e6 / seconds, size / 1e6 / cpu, memory]
+        )
+    table(
+        [
+            *["file", "words", "distinct", "s to read", "CPU s", "MB/s", "MB per CPU s"],
+            "MB of memory at the most",
+        ],
+        rows,
+    )
+    print(
+        "\nThe transactions of a file, with what the table takes of write units a second; a tenth of a"
+    )
+    print("second's worth at once.")
+    rows = []
+    for writes in (0, NEW_TABLE):
+        endpoint.reset(10_000, DELAY_MS, writes)
+        endpoint.put("inbox/some", "\n".join(many[:20_000]).encode())
+        with endpoint.tls():
+            _, distinct, *_, seconds, throttled = json.loads(output(_FILE, "some", "write"))
+        rows.append([writes or "any", distinct, seconds, throttled, round(distinct / seconds * 60)])
+    table(
+        ["write units a second", "distinct words", "s", "throttled", "distinct words a minute"],
+        rows,
+    )
+
+
+_ACCEPT = f"""
+from dataclasses import replace
+from wordtally import handler
+from bench import corpus
+from bench.designs import SETTINGS
+{POST.replace('"body"', '"headers": HEADERS, "body"')}
+HEADERS = {{}}
+application = handler.application(SETTINGS)
+def cpu(text, status, headers):
+    HEADERS.update(headers)
+    for _ in range(20):
+        assert post(text, lambda: application) == status
+    began = time.process_time()
+    for _ in range(200):
+        post(text, lambda: application)
+    return (time.process_time() - began) / 200 * 1000
+post("warm", lambda: application)
+texts = [corpus.drawn(1_000, lines=False).split()[:n] for n in (10, 50)]
+print(json.dumps([
+    cpu(" ".join(text), status, headers)
+    for text in texts
+    for status, headers in ((200, {{}}), (202, {{"prefer": "respond-async"}}))
+    if HEADERS.clear() is None
+]))
+"""
+
+_COUNT = """
+import json, sys, time
+from wordtally import handler, stream
+from wordtally.work import Work
+from bench import ways
+from bench.designs import SETTINGS
+event = ways.event_of(int(sys.argv[1]), int(sys.argv[2]))
+application = handler.application(SETTINGS)
+application.ranking.tally({"warm": 1}, Work())
+application.ranking.tally({"warm": 1}, Work())
+began = time.process_time()
+((shard, records),) = stream.batches_of(json.loads(event)).items()
+decoded = time.process_time() - began
+started, began = time.perf_counter(), time.process_time()
+work = Work()
+application.stream().count(shard, records, work)
+took, counted = time.perf_counter() - started, time.process_time() - began
+print(json.dumps([
+    len(records), len(event), decoded, counted, took + decoded, work.upserts,
+    len(stream.total(records)),
+]))
+"""
+
+
+def event_of(texts: int, words_each: int) -> str:
+    """One batch, whatever its size."""
+    rest = iter(corpus.drawn(texts * words_each * 7, lines=False).split())
+    found = []
+    for number in range(texts):
+        text = " ".join(next(rest) for _ in range(words_each))
+        found.append(json.dumps(event_record(number, stream.encode(words.count(text), None))))
+    return f'{{"Records": [{",".join(found)}]}}'
+
+
+def record_bytes(words_each: int, texts: int = 1_000) -> float:
+    event = json.loads(event_of(texts, words_each))
+    sizes = [len(base64.b64decode(found["kinesis"]["data"])) for found in event["Records"]]
+    return sum(sizes) / len(sizes)
+
+
+def show_stream(endpoint: Endpoint) -> None:
+    print("\n### The stream\n")
+    print(
+        f"Accepting a text, over TLS, {DELAY_MS} ms a call, on a warm instance: CPU of `POST /`, and with"
+    )
+    print("`Prefer: respond-async`.")
+    endpoint.reset(10_000, DELAY_MS)
+    with endpoint.tls():
+        found = json.loads(output(_ACCEPT))
+    table(
+        ["words a text", "bytes of its record", "CPU ms, counted at once", "CPU ms, accepted"],
+        (
+            [str(each), round(record_bytes(each)), *found[2 * place : 2 * place + 2]]
+            for place, each in enumerate((10, 50))
+        ),
+    )
+    print(
+        "\nCounting a batch, likewise. Decoding includes the event's JSON. Texts a second is what the"
+    )
+    print(
+        "whole batch took, by the clock and by CPU time alone; above it a shard's backlog would grow."
+    )
+    rows = []
+    for texts, each in ((1_000, 10), (10_000, 10), (1_000, 50), (10_000, 50)):
+        endpoint.reset(10_000, DELAY_MS)
+        endpoint.seen()
+        with endpoint.tls():
+            result = json.loads(output(_COUNT, str(texts), str(each)))
+        records, event_bytes, decoded, cpu, seconds, written, distinct = result
+        seen = endpoint.seen()
+        plans = (seen.calls["UpdateItem"] - 2) // 2
+        rows.append(
+            [
+                *[records, str(each), round(event_bytes / records), distinct, plans, written],
+                *[seen.write_units - 2, decoded / records * 1e6, cpu / written * 1e6],
+                *[(decoded + cpu) / records * 1e6, seconds],
+                *[round(records / seconds), round(records / (decoded + cpu))],
+            ]
+        )
+    table(
+        [
+            *["records", "words each", "bytes each in the event", "distinct words", "plans"],
+            *["words written", "write units", "CPU µs a record to decode"],
+            *["CPU µs a word written", "CPU µs a record in all", "s"],
+            *["texts a second", "by CPU alone"],
+        ],
+        rows,
+    )
