@@ -120,6 +120,21 @@ class Transactions(unittest.TestCase):
         self.assertEqual(self.add(words), words)
         self.assertEqual((self.work.throttled, self.work.write_conflicts), (3, 0))
 
+    def test_many_batches_are_requested_at_once(self) -> None:
+        at_once: list[int] = []
+        call_each = self.table.call_each
+
+        def counting(operation: str, parameters: Any, *rest: Any) -> Any:
+            calls = list(parameters)
+            if operation == "BatchGetItem":
+                at_once.append(len(calls))
+            return call_each(operation, calls, *rest)
+
+        words = {f"w{number}": 1 for number in range(1_650)}
+        with mock.patch.object(self.table, "call_each", counting):
+            self.assertEqual(self.add(words), words)
+        self.assertEqual(at_once, [16, 1])
+
     def test_batches_that_return_nothing_are_requested_again_until_the_deadline(self) -> None:
         self.table.batch_size = 0
         self.work.until = time.monotonic() + 0.05

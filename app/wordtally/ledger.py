@@ -21,6 +21,9 @@ from wordtally.work import Work, jittered_pause
 BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
+BATCHES_AT_ONCE = 16
+"""BatchGetItem calls in flight. A file's thousands of words would wait for a call per BATCH_KEYS."""
+
 THROTTLED_PAUSE_SECONDS = 1.0
 """The longest pause after a throttled attempt."""
 
@@ -113,27 +116,34 @@ class DynamoDBLedger:
         found: dict[str, int] = {}
         attempt = 0
         while missing:
-            batch, rest = missing[:BATCH_KEYS], missing[BATCH_KEYS:]
-            totals, left_out = self._batch(batch, work)
-            found |= totals
+            most = BATCHES_AT_ONCE * BATCH_KEYS
+            wanted, rest = missing[:most], missing[most:]
+            left_out: list[Any] = []
+            for totals, keys in self._batches(wanted, work):
+                found |= totals
+                left_out += keys
+                work.throttled += bool(keys)
             missing = [*left_out, *rest]
             if left_out:
-                work.throttled += 1
-                attempt = attempt + 1 if len(left_out) == len(batch) else 1
+                attempt = attempt + 1 if len(left_out) == len(wanted) else 1
                 self._pause(attempt, THROTTLED_PAUSE_SECONDS)
         return found
 
-    def _batch(self, keys: list[Any], work: Work) -> tuple[dict[str, int], list[Any]]:
-        """The totals found under `keys`, and the keys that DynamoDB did not look up."""
+    def _batches(self, keys: list[Any], work: Work) -> list[tuple[dict[str, int], list[Any]]]:
+        """For each BATCH_KEYS of `keys`, the totals found and the keys that DynamoDB left out."""
+
+        def request(keys: list[Any]) -> dict[str, Any]:
+            table = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "word, times"}
+            return {"RequestItems": {self._words_table: table}}
 
         def read(answer: Answer) -> tuple[dict[str, int], list[Any]]:
             items = answer["Responses"].get(self._words_table, [])
             left_out = answer.get("UnprocessedKeys", {}).get(self._words_table, {})
             return totals_of(items, work), list(left_out.get("Keys", []))
 
-        table = {"Keys": keys, "ConsistentRead": True, "ProjectionExpression": "word, times"}
-        parameters = {"RequestItems": {self._words_table: table}}
-        return self._calls.one("BatchGetItem", parameters, work, read)
+        starts = range(0, len(keys), BATCH_KEYS)
+        requests = (request(keys[start : start + BATCH_KEYS]) for start in starts)
+        return self._calls.each("BatchGetItem", requests, work, read)
 
 
 def _nothing(_: Answer) -> None:
