@@ -89,7 +89,7 @@ class Cloud:
         path, _, query = path.partition("?")
         bucket, _, key = path.lstrip("/").partition("/")  # path style, as for any IP address
         operation = ("GetObject" if method == "GET" else "PutObject") + (
-            "Tagging" if query == "tagging" else ""
+            "Tagging" if query.startswith("tagging") else ""
         )
         if headers.get("transfer-encoding") == "chunked":  # botocore over TLS, with a checksum
             body = joined(joined(body))

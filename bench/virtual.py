@@ -90,6 +90,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now
+
     def _go_on_until_turn_of(self, here: _Place) -> None:
         while not self._ready and self._events and not self._failure:
             self.now, _, action = heapq.heappop(self._events)

@@ -178,7 +178,7 @@ def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
 
 def _warm() -> tuple[Store, handler.Application]:
     """An instance that is alone and has published before, above a table in use."""
-    store = Store({f"earlier{number}": 10**9 for number in range(2_000)})
+    store = Store({f"earlier{number}": 1 for number in range(2_000)})
     application = handler.assembled(SETTINGS, StoreClient(store))
     for _ in range(2):
         application.ranking.tally({"earlier0": 1}, Work())

@@ -1,0 +1,441 @@
+"""The stream that is built, under load: the product's own code from a batch of records to the report.
+
+Lambda's reading of the shards and AWS are modelled, in virtual time. A transaction takes two rounds of
+writes, each as long as the slowest of its items. Between a quarter and three quarters of that time it
+holds its items: another transaction that meets one of them is cancelled, and charged all the same.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from unittest import mock
+
+from wordtally.aws.client import Answer, Parameters, ignore
+from wordtally.aws.errors import AwsError
+from wordtally.aws.thin import CONNECTIONS
+from wordtally.calls import Calls
+from wordtally.checkpoints import DynamoDBCheckpoints
+from wordtally.counts import DynamoDBCounts
+from wordtally.ledger import DynamoDBLedger
+from wordtally.once import Marker
+from wordtally.queues import FailureQueue, KinesisStream
+from wordtally.ranking import Ranking, Report, top
+from wordtally.reports import S3Reports, encode
+from wordtally.stream import SEQUENCE_DIGITS, Record, Stream
+from wordtally.work import Work
+
+from bench import prices, workload
+from bench.batched import APPEND_SECONDS, MAX_BATCH, POLL_SECONDS, SHARD_TEXTS, TICK_SECONDS
+from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Throttled, TokenBucket, simulated
+from bench.store import Store, StoreClient, cancelled
+from bench.synchronous import LOG_BYTES, SCAN_UP_TO_WORDS, quantile
+from bench.virtual import Aside, Clock, Resume
+
+WINDOW_SECONDS = 5
+"""variables.tf: stream_window_seconds."""
+
+CPU_PER_ACCEPTED = 1.6e-3
+"""Seconds of a vCPU to accept a text. This and the next three: docs/bench.md, The stream."""
+
+CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
+"""To decode a record, by the words of its text."""
+
+CPU_PER_WORD = 50e-6
+"""For each distinct word that is written: in the plan, in a transaction, and read back."""
+
+EVENT_BYTES = {10: 705, 50: 1_148}
+"""Of a record in the event, by the words of its text."""
+
+PAYLOAD_BYTES = 6_000_000
+"""Of an event: Lambda's quota."""
+
+COUNT_WITHIN_SECONDS = 300
+"""The function's timeout."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """`rate` texts a second on so many shards."""
+
+    rate: float
+    shards: int
+    window: float = WINDOW_SECONDS
+    words: int = workload.WORDS_PER_TEXT
+    """Of a text."""
+    stamped: bool = False
+    """Not as built: StampedCounts."""
+
+    @staticmethod
+    def of(rate: float, stamped: bool = False) -> "Feed":
+        """With as many shards as are planned for the rate."""
+        return Feed(rate, math.ceil(rate / SHARD_TEXTS), stamped=stamped)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a feed."""
+
+    feed: Feed
+    age_p50: float
+    """Seconds from the POST until the report shows the text."""
+    age_p99: float
+    write_units: float
+    """Per text, as are the next seven."""
+    read_units: float
+    words_written: float
+    hottest: float
+    """Transactions that wrote the hottest item, cancelled ones included."""
+    conflicts: float
+    """Cancelled transactions."""
+    throttled: float
+    gets: float
+    puts: float
+    seconds: float
+    """Function seconds per text to count it."""
+    batches: float
+    """Per text."""
+    busy: float
+    """Share of the time in which a shard's function runs."""
+    slowest_batch: float
+    """Seconds."""
+    exact: bool
+    """Whether the table is what the texts add up to, and the report its top ten, in the end."""
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """USD per million texts, by service."""
+        accept = CPU_PER_ACCEPTED + APPEND_SECONDS
+        gigabytes = DEFAULT_TIMING.memory_mb / 1_024
+        shard_hours = self.feed.shards / self.feed.rate * 1e6 / 3_600
+        return {
+            "HTTP API": prices.HTTP_API_REQUEST,
+            "Lambda": (1 + self.batches) * prices.LAMBDA_REQUEST
+            + (accept + self.seconds) * gigabytes * prices.LAMBDA_ARM64_GB_SECOND * 1e6,
+            "Kinesis": prices.KINESIS_PUT_UNIT + shard_hours * prices.KINESIS_SHARD_HOUR,
+            "DynamoDB": self.write_units * prices.DYNAMODB_WRITE_UNIT
+            + self.read_units * prices.DYNAMODB_READ_UNIT,
+            "S3": self.puts * prices.S3_PUT + self.gets * prices.S3_GET,
+            "logs": (1 + self.batches) * LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
+        }
+
+
+class _Aws:
+    """What all instances share."""
+
+    def __init__(self, clock: Clock, rng: random.Random, limits: Limits) -> None:
+        self.clock = clock
+        self.rng = rng
+        self.store = Store(workload.totals())
+        self.held: set[str] = set()
+        """Words that transactions in flight are writing."""
+        self.table = TokenBucket(clock, limits.table_writes)
+        reports = S3Reports(Calls(StoreClient(self.store)), "reports", 600)
+        reports.publish(Report(top(self.store.words.items()), len(self.store.words)), None, Work())
+        self.store.forget()
+
+    def slowest(self, median: float, calls: int) -> float:
+        """Of so many log-normal times."""
+        normal = NormalDist().inv_cdf(self.rng.uniform(1e-9, 1 - 1e-9) ** (1 / calls))
+        return median * math.exp(DEFAULT_TIMING.spread * normal)
+
+
+class _Client:
+    """Implements aws.client.Client for one instance, one call after the other on its vCPU."""
+
+    def __init__(self, aws: _Aws) -> None:
+        self.done: Counter[str] = Counter()
+        self._aws = aws
+        self._cpu_free_at = 0.0
+
+    def call_each(
+        self,
+        operation: str,
+        parameters: Iterable[Parameters],
+        until: float,  # noqa: ARG002
+        retried: Callable[[AwsError], None] = ignore,  # noqa: ARG002
+    ) -> list[Answer]:
+        calls: Iterator[tuple[int, Parameters]] = enumerate(parameters)
+        answers: dict[int, Answer] = {}
+        failed: list[AwsError] = []
+        under_way = 0
+
+        def begin(resume: Resume) -> None:
+            for _ in range(CONNECTIONS):
+                next_one(resume)
+
+        def next_one(resume: Resume) -> None:
+            nonlocal under_way
+            index, request = (-1, {}) if failed else next(calls, (-1, {}))
+            if index >= 0:
+                under_way += 1
+                self._call(operation, request, lambda answer: answered(index, answer, resume))
+
+        def answered(index: int, answer: Answer | AwsError, resume: Resume) -> None:
+            nonlocal under_way
+            under_way -= 1
+            if isinstance(answer, AwsError):
+                failed.append(answer)
+            else:
+                answers[index] = answer
+            next_one(resume)
+            if not under_way:
+                resume(failed[0] if failed else [answers[place] for place in range(len(answers))])
+
+        found: list[Answer] = self._aws.clock.wait_for(begin)
+        return found
+
+    def presigned_url(self, parameters: Parameters, expires_seconds: int) -> str:
+        raise NotImplementedError("no batch links to the report")
+
+    def _call(
+        self, operation: str, request: Parameters, answer: Callable[[Answer | AwsError], None]
+    ) -> None:
+        aws, clock = self._aws, self._aws.clock
+        words = [
+            each["Update"]["Key"]["word"]["S"] for each in request.get("TransactItems", [])[1:]
+        ]
+        cpu = DEFAULT_TIMING.cpu_per_call if not words else len(words) * CPU_PER_WORD
+        leaves = self._cpu_free_at = max(clock.now, self._cpu_free_at) + cpu
+        takes = self._takes(operation, request)
+
+        def effect() -> None:
+            reply = self._effect(operation, request)
+            clock.after(takes / 2, lambda: answer(reply))
+
+        def take_hold() -> None:
+            problem = self._problem(words)
+            if problem:
+                self._charge(2 * len(words) + 2)
+                clock.after(takes / 4, lambda: answer(problem))
+                return
+            aws.held.update(words)
+            clock.after(takes / 2, commit)
+
+        def commit() -> None:
+            aws.held.difference_update(words)
+            reply = self._effect(operation, request)
+            clock.after(takes / 4, lambda: answer(reply))
+
+        if request.get("Key") == {"word": {"S": workload.HOT}}:
+            self.done["hottest"] += 1
+        if words:
+            self.done["hottest"] += workload.HOT in words
+            clock.after(leaves - clock.now + takes / 4, take_hold)
+        else:
+            clock.after(leaves - clock.now + takes / 2, effect)
+
+    def _takes(self, operation: str, request: Parameters) -> float:
+        """Seconds from the first byte sent to the last one received."""
+        aws, timing = self._aws, DEFAULT_TIMING
+        if operation == "TransactWriteItems":
+            items = len(request["TransactItems"])
+            return aws.slowest(timing.update, items) + aws.slowest(timing.update, items)
+        if operation == "BatchGetItem":
+            (table,) = request["RequestItems"].values()
+            return aws.slowest(timing.update, len(table["Keys"]))
+        medians = {"GetObject": timing.get, "PutObject": timing.put}
+        return aws.slowest(medians.get(operation, timing.update), 1)
+
+    def _problem(self, words: list[str]) -> AwsError | None:
+        """Why a transaction is cancelled."""
+        if not self._aws.held.isdisjoint(words):
+            self.done["conflicts"] += 1
+            return cancelled([{"Code": "None"}] + [{"Code": "TransactionConflict"}] * len(words))
+        try:
+            for _ in range(2 * len(words) + 2):
+                self._aws.table.take()
+        except Throttled:
+            self.done["throttled"] += 1
+            return cancelled([{"Code": "ThrottlingError"}] * (len(words) + 1))
+        return None
+
+    def _charge(self, units: int) -> None:
+        self._aws.store.write_units += units
+        self.done["write_units"] += units
+
+    def _effect(self, operation: str, request: Parameters) -> Answer | AwsError:
+        store = self._aws.store
+        writes, reads = store.write_units, store.read_units
+        try:
+            return store.call(operation, request)
+        except AwsError as error:
+            return error
+        finally:
+            self.done[operation] += 1
+            self.done["write_units"] += store.write_units - writes
+            self.done["read_units"] += store.read_units - reads
+
+
+class StampedCounts(DynamoDBCounts):
+    """A proposal: plans without transactions. Each ADD sets an attribute of the word's item that is the
+    shard's own to the plan's last sequence number, and has the condition that it is smaller there. Who
+    carries out a plan again skips, by that attribute, what is done. One unit an item, no conflicts, and
+    the answer has the new total; only an undisturbed delivery is simulated."""
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        del marker
+        return self.add(words, work)
+
+
+@dataclass(frozen=True)
+class _Bundle:
+    """Texts that arrived together."""
+
+    arrived: float
+    records: list[Record]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A batch that was counted."""
+
+    began: float
+    texts: int
+    seconds: float
+    figures: Counter[str]
+
+
+class _Shard:
+    """A shard, Lambda's poller in front of it, and the one instance that counts its batches."""
+
+    def __init__(self, name: str, feed: Feed, aws: _Aws) -> None:
+        self.done: list[_Done] = []
+        self.ages: list[tuple[float, float]] = []
+        """When each bundle arrived, and how many seconds later the report showed it."""
+        self._name = name
+        self._feed = feed
+        self._aws = aws
+        self._client = _Client(aws)
+        self._stream = _stream(self._client, aws.clock, feed.stamped)
+        self._most = min(MAX_BATCH, PAYLOAD_BYTES // EVENT_BYTES[feed.words])
+        self._waiting: list[_Bundle] = []
+        self._sequence = 0
+        self._gathering = 0
+        """Number of the batch that is being gathered; 0 while there is none."""
+        self._batches = 0
+        self._busy = False
+
+    def put(self, arrived: float, texts: list[dict[str, int]]) -> None:
+        records = []
+        for words in texts:
+            self._sequence += 1
+            records.append(Record(str(self._sequence).zfill(SEQUENCE_DIGITS), words))
+        self._waiting.append(_Bundle(arrived, records))
+        if not self._busy and not self._gathering:
+            self._gather()
+        elif self._gathering and self._is_full():
+            self._begin(self._gathering)
+
+    def _is_full(self) -> bool:
+        return sum(len(bundle.records) for bundle in self._waiting) >= self._most
+
+    def _gather(self) -> None:
+        """The window begins when the poller finds a record, and not while the function runs."""
+        self._batches += 1
+        number = self._gathering = self._batches
+        wait = self._aws.rng.random() * POLL_SECONDS + self._feed.window
+        if number == 1:
+            wait *= self._aws.rng.random()  # or all shards would begin at the same moment
+        self._aws.clock.after(0 if self._is_full() else wait, lambda: self._begin(number))
+
+    def _begin(self, number: int) -> None:
+        if number != self._gathering:
+            return  # it was full before its window was over
+        self._gathering = 0
+        self._busy = True
+        batch: list[_Bundle] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0].records) <= self._most):
+            size += len(self._waiting[0].records)
+            batch.append(self._waiting.pop(0))
+        self._aws.clock.start(lambda: self._work(batch))
+
+    def _work(self, batch: list[_Bundle]) -> None:
+        clock = self._aws.clock
+        began, before = clock.now, self._client.done.copy()
+        records = [record for bundle in batch for record in bundle.records]
+        clock.sleep(len(records) * CPU_PER_RECORD[self._feed.words])
+        work = Work(clock.now + COUNT_WITHIN_SECONDS)
+        self._stream.count(self._name, records, work)
+        self.ages += [(bundle.arrived, clock.now - bundle.arrived) for bundle in batch]
+        figures = self._client.done - before
+        figures["upserts"] = work.upserts
+        self.done.append(_Done(began, len(records), clock.now - began, figures))
+        self._busy = False
+        if self._waiting:
+            self._gather()
+
+
+def _stream(client: _Client, clock: Clock, stamped: bool) -> Stream:
+    """As handler.assembled makes it."""
+    calls = Calls(client)
+    kind = StampedCounts if stamped else DynamoDBCounts
+    counts = kind(calls, "words", DynamoDBLedger(calls, "words", "markers"))
+    reports = S3Reports(calls, "reports", 600)
+    return Stream(
+        KinesisStream(calls, "stream"),
+        DynamoDBCheckpoints(calls, "markers"),
+        counts,
+        Ranking(counts, reports, SCAN_UP_TO_WORDS, Aside(clock)),
+        FailureQueue(calls, "queue"),
+    )
+
+
+def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int = 4) -> Outcome:
+    """Simulate texts for so many windows after a warm-up of two, and what they lead to."""
+    clock, rng = Clock(), random.Random(seed)
+    aws = _Aws(clock, rng, limits)
+    expected = Counter(aws.store.words)
+    shards = [_Shard(f"shard{number}", feed, aws) for number in range(feed.shards)]
+    mean = feed.rate / feed.shards * TICK_SECONDS
+    warm = 2 * (feed.window + POLL_SECONDS)
+    end = warm + windows * feed.window
+
+    def arrive(shard: _Shard) -> None:
+        if clock.now > end:
+            return
+        clock.after(TICK_SECONDS, lambda: arrive(shard))
+        texts = []
+        for _ in range(max(1, round(rng.gauss(mean, math.sqrt(mean))))):
+            words = Counter(workload.passage(rng, feed.words - 1))
+            words[workload.HOT] += 1
+            expected.update(words)
+            texts.append(dict(words))
+        shard.put(clock.now - TICK_SECONDS / 2, texts)
+
+    for shard in shards:
+        clock.after(rng.random() * TICK_SECONDS, lambda shard=shard: arrive(shard))  # type: ignore[misc]
+    with simulated(clock, rng), mock.patch("wordtally.stream.time", clock):
+        clock.run()
+
+    # The first batches and the last one of each shard are not whole.
+    whole = [done for shard in shards for done in shard.done[1:-1]]
+    texts = sum(done.texts for done in whole)
+    figures: Counter[str] = Counter()
+    for done in whole:
+        figures.update(done.figures)
+    ages = [age for shard in shards for arrived, age in shard.ages if warm < arrived <= end]
+    seconds = sum(done.seconds for done in whole) / texts
+    report = aws.store.objects["reports", "top.json"][0]
+    return Outcome(
+        feed=feed,
+        age_p50=quantile(ages, 0.50),
+        age_p99=quantile(ages, 0.99),
+        write_units=figures["write_units"] / texts,
+        read_units=figures["read_units"] / texts,
+        words_written=figures["upserts"] / texts,
+        hottest=figures["hottest"] / texts,
+        conflicts=figures["conflicts"] / texts,
+        throttled=figures["throttled"] / texts,
+        gets=figures["GetObject"] / texts,
+        puts=figures["PutObject"] / texts,
+        seconds=seconds,
+        batches=len(whole) / texts,
+        busy=seconds * feed.rate / feed.shards,
+        slowest_batch=max(done.seconds for done in whole),
+        exact=aws.store.words == expected
+        and report == encode(Report(top(expected.items()), len(expected))),
+    )
