@@ -1,7 +1,8 @@
 """`make bench`: everything that README and docs say in figures, in one run.
 
 Compare rows with each other, not with other runs. Writes what it prints to docs/bench.md, and the
-plots to docs/plots.
+plots to docs/plots. `python -m bench "Three ways in" Simulation` measures only these parts, and
+replaces them in docs/bench.md.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ from bench import (
     simulation,
     text,
     throttling,
+    ways,
 )
 from bench.designs import Endpoint
 from local import aws
@@ -65,13 +67,47 @@ def measure() -> None:
         cold_start.show_sizes(sizes)
         plots.memory(sizes)
         text.show()
+        ways.show(endpoint)
+    show_simulation()
+
+
+def show_simulation(*_: Endpoint) -> None:
     print(
         "\n## Simulation\n\nWhat docs/scale.md is about, in virtual time: the same on every machine."
     )
     simulation.main()
 
 
+PARTS = {"Three ways in": ways.show, "Simulation": show_simulation}
+"""Those that can be measured alone."""
+
+
+def measure_part(title: str) -> None:
+    with aws.running("bench.endpoint") as url:
+        PARTS[title](Endpoint(url))
+    python, machine = platform.python_version(), platform.machine()
+    print(f"\nThis part was measured alone, {date.today()}, Python {python}, {machine}.")
+
+
+def replaced(record: str, title: str, part: str) -> str:
+    """The record with another part of that title; a new one comes before the last."""
+    start = record.find(f"\n## {title}\n")
+    if start < 0:
+        start = end = record.rindex("\n## ")
+    else:
+        end = record.find("\n## ", start + 1)
+    return record[:start] + part + (record[end:] if end >= 0 else "")
+
+
 def main() -> None:
+    for title in sys.argv[1:]:
+        both = Both()
+        with contextlib.redirect_stdout(both):
+            measure_part(title)
+        record = RECORD.read_text(encoding="utf-8")
+        RECORD.write_text(replaced(record, title, both.kept.getvalue()), encoding="utf-8")
+    if sys.argv[1:]:
+        return
     both = Both()
     with contextlib.redirect_stdout(both):
         measure()

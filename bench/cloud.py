@@ -83,15 +83,15 @@ class TokenBucket:
         self._tokens = 1.0
         self._filled_at = clock.now
 
-    def take(self) -> None:
+    def take(self, tokens: float = 1.0) -> None:
         if self._rate == math.inf:
             return
         gained = (self._clock.now - self._filled_at) * self._rate
         self._tokens = min(self._rate, self._tokens + gained)
         self._filled_at = self._clock.now
-        if self._tokens < 1:
+        if self._tokens < tokens:
             raise Throttled
-        self._tokens -= 1
+        self._tokens -= tokens
 
 
 class Cloud:

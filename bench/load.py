@@ -1,7 +1,8 @@
 """`make load`: many callers at once for a bounded time, on `make run`, on `make stack`, or on URL=.
 
 Every answer must be one of the contract, no counted word may be missing from the report at the end,
-and what serves must not grow by a tenth in the second half. Exits with 1 if one of these fails.
+those that a stream counts later included, and what serves must not grow by a tenth in the second half.
+Exits with 1 if one of these fails.
 """
 
 import os
@@ -33,7 +34,13 @@ SERVERS = {
     "make stack": [".venv/test/bin/python", "-m", "local.stack"],
 }
 
-HEADER = ["on", "s", "requests", "a second", "p50, ms", "p95", "p99", "wrong", "report", "MB"]
+HEADER = [
+    *["on", "s", "requests", "a second", "by stream", "p50, ms", "p95", "p99"],
+    *["wrong", "report", "MB"],
+]
+
+STREAM_SECONDS = 120
+"""How long the last texts may take to be in the report: a window, a batch, and a retry."""
 
 # Words that no other run posts, so that what the report shows of them is this run's. With the rare
 # ones the table grows beyond the size up to which requests scan it.
@@ -43,17 +50,24 @@ RARE = [f"{RUN}y{number}" for number in range(3_000)]
 
 
 class Caller(HttpUser):  # type: ignore[misc]
-    """Posts texts of a few words, a third of them under a key, and each tenth badly."""
+    """Posts texts of a few words: of ten three under a key, two for later, one badly."""
 
     wait_time = constant(0)
     counted: Counter[str]
+    later: list[str]
+    """Texts that are accepted: a stream will count them."""
 
-    def post(self, text: str, key: str = "", expected: int = 200) -> bool:
+    def post(self, text: str, key: str = "", expected: int = 200, prefer: str = "") -> bool:
         """Whether it is answered as expected: not so if the API throttles, or if it is wrong."""
         body, headers = {"parameter": text}, {"x-api-key": API_KEY}
         if key:
             headers["Idempotency-Key"] = key
+        if prefer:
+            headers["Prefer"] = prefer
         with self.client.post("", json=body, headers=headers, catch_response=True) as answer:
+            if prefer and answer.status_code == 202:
+                expected = 202
+                self.later.append(text)
             if answer.status_code in (expected, 429):
                 answer.success()
             else:
@@ -61,7 +75,7 @@ class Caller(HttpUser):  # type: ignore[misc]
                 answer.failure(f"{answer.status_code or 'nothing'} instead of {expected}: {what}")
             return bool(answer.status_code == expected)
 
-    @task(6)
+    @task(4)
     def counts(self) -> None:
         text = _text()
         if self.post(text):
@@ -72,6 +86,13 @@ class Caller(HttpUser):  # type: ignore[misc]
         """Sent twice, counted once."""
         text, key = _text(), uuid.uuid4().hex
         if self.post(text, key) | self.post(text, key):
+            self.counted.update(text.split())
+
+    @task(2)
+    def counts_later(self) -> None:
+        """By the stream where there is one, else at once."""
+        text = _text()
+        if self.post(text, prefer="respond-async"):
             self.counted.update(text.split())
 
     @task(1)
@@ -90,6 +111,8 @@ class Outcome:
     seconds: float
     memory: list[float]
     """MB after each quarter of the time; nothing of a server that somebody else started."""
+    later: int
+    """Texts that a stream counted."""
     exact: bool
     problems: list[str]
 
@@ -99,6 +122,7 @@ class Outcome:
             self.seconds,
             self.total.num_requests,
             self.total.num_requests / self.seconds,
+            self.later,
             *(self.total.get_response_time_percentile(share) for share in (0.5, 0.95, 0.99)),
             self.total.num_failures,
             "exact" if self.exact else "wrong",
@@ -108,7 +132,8 @@ class Outcome:
 
 def load(url: str, server: psutil.Process | None) -> Outcome:
     counted: Counter[str] = Counter()
-    caller = type("Caller", (Caller,), {"counted": counted})
+    later: list[str] = []
+    caller = type("Caller", (Caller,), {"counted": counted, "later": later})
     environment = Environment(user_classes=[caller], host=url, stop_timeout=60)
     runner = environment.create_local_runner()
     runner.start(USERS, spawn_rate=USERS)
@@ -122,11 +147,11 @@ def load(url: str, server: psutil.Process | None) -> Outcome:
     problems = [
         f"{error.error} ({error.occurrences})" for error in environment.stats.errors.values()
     ]
-    if wrong := difference(url, counted):
+    if wrong := difference(url, counted, STREAM_SECONDS if later else 0):
         problems.append(wrong)
     if memory and memory[-1] > 1.1 * memory[QUARTERS // 2 - 1]:  # instances start before that
         problems.append("what serves has grown in the second half of the time")
-    return Outcome(environment.stats.total, seconds, memory, not wrong, problems)
+    return Outcome(environment.stats.total, seconds, memory, len(later), not wrong, problems)
 
 
 def megabytes(server: psutil.Process) -> float:
@@ -140,20 +165,32 @@ def megabytes(server: psutil.Process) -> float:
     return resident / 2**20
 
 
-def difference(url: str, counted: Counter[str]) -> str:
+def difference(url: str, counted: Counter[str], patience: float) -> str:
     """Between the report and what was counted, after one more text: an older URL may pin an older
-    version of the report."""
+    version of the report. It may have to be waited for, so many seconds."""
     import requests  # once locust has had gevent patch what it uses
 
     headers = {"x-api-key": API_KEY}
+    until = time.monotonic() + patience
     try:
         last = requests.post(url, json={"parameter": WORDS[0]}, headers=headers, timeout=30)
         if last.status_code != 200:
             return f"there is no report: {last.status_code} {last.text[:200]}"
         counted[WORDS[0]] += 1
-        top = requests.get(last.json()["url"], timeout=10).json()["top10words"]
+        link = last.json()["url"]
+        while True:
+            wrong = _difference(requests.get(link, timeout=10).json()["top10words"], counted)
+            if not wrong or time.monotonic() > until:
+                return wrong
+            gevent.sleep(1)
+            answer = requests.get(f"{url.rstrip('/')}/report", headers=headers, timeout=30)
+            if answer.status_code == 200:
+                link = answer.json()["url"]
     except requests.RequestException as error:
         return f"there is no report: {type(error).__name__}"
+
+
+def _difference(top: list[dict[str, Any]], counted: Counter[str]) -> str:
     shown = [(entry["word"], entry["times"]) for entry in top if entry["word"] in counted]
     if not shown:
         return "the report has no word of this run"
@@ -195,7 +232,10 @@ def main() -> None:
         outcomes = {url: load(url, None)}
     else:
         outcomes = {name: on_its_own(command) for name, command in SERVERS.items() if can(name)}
-    print(f"\n{USERS} callers without a pause; a third of the texts twice, under a key.")
+    print(
+        f"\n{USERS} callers without a pause; a third of the texts twice, under a key, and a fifth with"
+    )
+    print("Prefer: respond-async, which a stream counts later where there is one.")
     table(HEADER, [outcome.row(name) for name, outcome in outcomes.items()])
     for name, outcome in outcomes.items():
         for problem in outcome.problems:

@@ -83,13 +83,14 @@ class Outcome:
     """Seconds from the POST until the report shows the text."""
     age_p99: float
     write_units: float
-    """Per text, as are the next seven."""
+    """Per text, as are the next eight."""
     read_units: float
     words_written: float
     hottest: float
     """Transactions that wrote the hottest item, cancelled ones included."""
     conflicts: float
     """Cancelled transactions."""
+    transactions: float
     throttled: float
     gets: float
     puts: float
@@ -103,6 +104,10 @@ class Outcome:
     """Seconds."""
     exact: bool
     """Whether the table is what the texts add up to, and the report its top ten, in the end."""
+
+    @property
+    def conflicts_a_transaction(self) -> float:
+        return self.conflicts / self.transactions if self.transactions else 0.0
 
     @property
     def cost(self) -> dict[str, float]:
@@ -245,8 +250,7 @@ class _Client:
             self.done["conflicts"] += 1
             return cancelled([{"Code": "None"}] + [{"Code": "TransactionConflict"}] * len(words))
         try:
-            for _ in range(2 * len(words) + 2):
-                self._aws.table.take()
+            self._aws.table.take(2 * len(words) + 2)
         except Throttled:
             self.done["throttled"] += 1
             return cancelled([{"Code": "ThrottlingError"}] * (len(words) + 1))
@@ -412,7 +416,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
         clock.run()
 
     # The first batches and the last one of each shard are not whole.
-    whole = [done for shard in shards for done in shard.done[1:-1]]
+    whole = [done for shard in shards for done in shard.done[1:-1] or shard.done]
     texts = sum(done.texts for done in whole)
     figures: Counter[str] = Counter()
     for done in whole:
@@ -429,6 +433,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
         words_written=figures["upserts"] / texts,
         hottest=figures["hottest"] / texts,
         conflicts=figures["conflicts"] / texts,
+        transactions=(figures["TransactWriteItems"] + figures["conflicts"]) / texts,
         throttled=figures["throttled"] / texts,
         gets=figures["GetObject"] / texts,
         puts=figures["PutObject"] / texts,

@@ -8,9 +8,10 @@ import hcl2
 import pytest
 from wordtally import handler
 
-from bench import batched, simulation, synchronous
+from bench import batched, simulation, streamed, synchronous, workload
 from bench.batched import Plan
 from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
+from bench.streamed import Feed
 from bench.virtual import Clock
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +89,33 @@ def test_batches_count_every_text_once(plan: Plan) -> None:
     assert flow.exact
     assert flow.upserts < 10
     assert plan.window / 2 < flow.staleness_p50 < flow.staleness_p99 < 4 * plan.window
+
+
+def test_the_stream_counts_every_text_once_and_writes_hot_words_rarely() -> None:
+    outcome = streamed.run(Feed(200, shards=2), windows=2)
+    assert outcome.exact
+    assert outcome.hottest * 200 < 200 / 20  # posts write `the` with each text
+    assert outcome.write_units < workload.WORDS_PER_TEXT
+    assert outcome.write_units > 2 * outcome.words_written  # and the markers and plans
+    assert 5 / 2 < outcome.age_p50 < outcome.age_p99 < 15
+    assert streamed.run(Feed(200, shards=2), windows=2) == outcome
+
+
+def test_transactions_of_shards_conflict_and_are_retried() -> None:
+    outcome = streamed.run(Feed(400, shards=8, window=1), windows=2)
+    assert outcome.conflicts > 0
+    assert outcome.exact
+    stamped = streamed.run(Feed(400, shards=8, window=1, stamped=True), windows=2)
+    assert stamped.conflicts == 0
+    assert stamped.exact
+    assert stamped.write_units < outcome.write_units / 2
+
+
+def test_a_table_that_throttles_delays_the_stream_and_loses_nothing() -> None:
+    limits = replace(DEFAULT_LIMITS, table_writes=1_000)
+    outcome = streamed.run(Feed(200, shards=1), limits, windows=2)
+    assert outcome.throttled > 0
+    assert outcome.exact
 
 
 def test_the_clock_reports_what_goes_wrong() -> None:
