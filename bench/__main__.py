@@ -9,6 +9,7 @@ import contextlib
 import io
 import platform
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -78,7 +79,10 @@ def show_simulation(*_: Endpoint) -> None:
     simulation.main()
 
 
-PARTS = {"Three ways in": ways.show, "Simulation": show_simulation}
+PARTS: dict[str, Callable[[Endpoint], object]] = {
+    "Three ways in": ways.show,
+    "Simulation": show_simulation,
+}
 """Those that can be measured alone."""
 
 

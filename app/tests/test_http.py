@@ -198,7 +198,7 @@ class Answers(unittest.TestCase):
     def test_accepted_says_which_preference_was_honoured(self) -> None:
         answer = http.accepted(URL)
         self.assertEqual((answer["statusCode"], json.loads(answer["body"])), (202, {"url": URL}))
-        expected = {"content-type": "application/json", "preference-applied": "respond-async"}
+        expected = {**http.HEADERS, "preference-applied": "respond-async"}
         self.assertEqual(answer["headers"], expected)
 
     def failure(self, error: Exception, busy: str = "") -> tuple[int, dict[str, Any]]:
