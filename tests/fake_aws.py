@@ -1,20 +1,27 @@
-"""The fakes of app/tests as a server that speaks DynamoDB's and S3's HTTP, with faults on the wire.
+"""The fakes of app/tests as a server that speaks AWS's HTTP, with faults on the wire.
 
 Both clients of AWS talk to it: whatever is put into the wire happens to each of them.
 """
 
 import contextlib
 import json
+import re
 import socket
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator
+from html import escape, unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from fakes import FakeDynamoDB, FakeS3
+from fakes import FakeClient, FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs
 from wordtally.aws.errors import AwsError
 
 from local import aws
+
+INBOX = "inbox"
+"""The bucket that `FakeAws.files` is; any other name is `FakeAws.bucket`."""
 
 SECONDS_OF_SILENCE = 5
 """Longer than any client here waits for an answer."""
@@ -32,8 +39,8 @@ class Exchange:
         self._parameters = parameters
 
     @property
-    def is_dynamodb(self) -> bool:
-        return not self.operation.endswith("Object")
+    def speaks_json(self) -> bool:
+        return not _on_s3(self.operation)
 
     def take_effect(self) -> tuple[int, dict[str, str], bytes]:
         return self._handler.server.answer(self.operation, self._parameters)
@@ -41,10 +48,8 @@ class Exchange:
     def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self._handler.reply(status, headers, body)
 
-    def refuse(self, status: int, dynamodb_code: str, s3_code: str) -> None:
-        self.reply(
-            *_error(self.is_dynamodb, status, dynamodb_code if self.is_dynamodb else s3_code)
-        )
+    def refuse(self, status: int, json_code: str, s3_code: str) -> None:
+        self.reply(*_error(self.operation, status, json_code if self.speaks_json else s3_code))
 
     def say_nothing(self) -> None:
         """Until the client goes away."""
@@ -59,8 +64,12 @@ class Exchange:
         self._handler.close_connection = True
 
 
-def _error(is_dynamodb: bool, status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    if is_dynamodb:
+def _on_s3(operation: str) -> bool:
+    return operation.endswith(("Object", "Tagging"))
+
+
+def _error(operation: str, status: int, code: str) -> tuple[int, dict[str, str], bytes]:
+    if not _on_s3(operation):
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}"}).encode()
         return status, {"content-type": "application/x-amz-json-1.0"}, body
     return (
@@ -71,17 +80,26 @@ def _error(is_dynamodb: bool, status: int, code: str) -> tuple[int, dict[str, st
 
 
 class FakeAws(ThreadingHTTPServer):
-    """`table` and `bucket` at `url`; `fault` decides what becomes of each request (None: it takes
+    """The fakes at `url`; `fault` decides what becomes of each request (None: it takes
     effect and is answered)."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.table, self.bucket = FakeDynamoDB(), FakeS3()
+        self.empty()
         self.fault: Callable[[str], Effect | None] = lambda operation: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self._tokens: dict[str, tuple[int, dict[str, str], bytes]] = {}
+
+    def empty(self) -> None:
+        self.table, self.bucket, self.files = FakeDynamoDB(), FakeS3(), FakeS3(versioned=True)
+        self.kinesis, self.queue = FakeKinesis(), FakeSqs()
+
+    def _fake(self, operation: str, parameters: dict[str, Any]) -> FakeClient:
+        if _on_s3(operation):
+            return self.files if parameters["Bucket"] == INBOX else self.bucket
+        return {"PutRecord": self.kinesis, "SendMessage": self.queue}.get(operation, self.table)
 
     def environment(self) -> dict[str, str]:
         return aws.environment(self.url)
@@ -93,27 +111,37 @@ class FakeAws(ThreadingHTTPServer):
         if token in self._tokens:
             return self._tokens[token]
         try:
-            if operation.endswith("Object"):
-                found = self.bucket.call(operation, parameters)
-                headers = {"etag": found["ETag"]}
-                if "VersionId" in found:
-                    headers["x-amz-version-id"] = found["VersionId"]
-                metadata = found.get("Metadata", {})
-                headers |= {f"x-amz-meta-{name}": value for name, value in metadata.items()}
-                return 200, headers, found.get("Body", b"")
-            body = json.dumps(self.table.call(operation, parameters)).encode()
+            found = self._fake(operation, parameters).call(operation, parameters)
         except AwsError as error:
-            status, headers, body = _error(
-                not operation.endswith("Object"), error.status, error.code
-            )
+            status, headers, body = _error(operation, error.status, error.code)
             if error.reasons:
                 found = {**json.loads(body), "CancellationReasons": error.reasons}
                 body = json.dumps(found).encode()
             return status, headers, body
+        if _on_s3(operation):
+            return _s3_answer(found)
+        body = json.dumps(found).encode()
         answered = 200, {"content-type": "application/x-amz-json-1.0"}, body
         if token:
             self._tokens[token] = answered
         return answered
+
+
+def _s3_answer(found: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    names = {"ETag": "etag", "VersionId": "x-amz-version-id", "ContentRange": "content-range"}
+    headers = {names[name]: value for name, value in found.items() if name in names}
+    metadata = found.get("Metadata", {})
+    headers |= {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+    if "TagSet" in found:
+        tags = "".join(
+            f"<Tag><Key>{escape(tag['Key'])}</Key><Value>{escape(tag['Value'])}</Value></Tag>"
+            for tag in found["TagSet"]
+        )
+        return 200, headers, f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
+    return 206 if "ContentRange" in found else 200, headers, found.get("Body", b"")
+
+
+_TAG = re.compile("<Tag><Key>(.*?)</Key><Value>(.*?)</Value></Tag>")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -122,13 +150,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         operation = self.headers["X-Amz-Target"].rsplit(".", 1)[1]
-        self._meet(operation, json.loads(self._body()))
+        parameters = json.loads(self._body())
+        if "Data" in parameters:
+            parameters["Data"] = b64decode(parameters["Data"])
+        self._meet(operation, parameters)
 
     def do_GET(self) -> None:
-        self._meet("GetObject", self._object())
+        parameters = self._object()
+        if self._is_tagging:
+            self._meet("GetObjectTagging", parameters)
+            return
+        if value := self.headers.get("Range"):
+            parameters["Range"] = value
+        self._meet("GetObject", parameters)
 
     def do_PUT(self) -> None:
-        parameters = self._object() | {"Body": self._body()}
+        body = self._body()
+        if self._is_tagging:
+            tags = [
+                {"Key": unescape(key), "Value": unescape(value)}
+                for key, value in _TAG.findall(body.decode())
+            ]
+            self._meet("PutObjectTagging", self._object() | {"Tagging": {"TagSet": tags}})
+            return
+        parameters = self._object() | {"Body": body}
         for parameter, name in [("IfMatch", "If-Match"), ("IfNoneMatch", "If-None-Match")]:
             if value := self.headers.get(name):
                 parameters[parameter] = value
@@ -140,9 +185,18 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._meet("PutObject", parameters)
 
+    @property
+    def _query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+
+    @property
+    def _is_tagging(self) -> bool:
+        return "tagging" in self._query
+
     def _object(self) -> dict[str, Any]:
-        _, bucket, key = self.path.split("?")[0].split("/", 2)
-        return {"Bucket": bucket, "Key": key}
+        _, bucket, key = unquote(urlsplit(self.path).path).split("/", 2)
+        version = self._query.get("versionId")
+        return {"Bucket": bucket, "Key": key} | ({"VersionId": version[0]} if version else {})
 
     def _body(self) -> bytes:
         if "100-continue" in self.headers.get("Expect", ""):

@@ -16,7 +16,7 @@ class Killed(BaseException):
 
 
 def throttled(exchange: Exchange) -> None:
-    exchange.refuse(400 if exchange.is_dynamodb else 503, "ThrottlingException", "SlowDown")
+    exchange.refuse(400 if exchange.speaks_json else 503, "ThrottlingException", "SlowDown")
 
 
 def broken(exchange: Exchange) -> None:
@@ -77,12 +77,17 @@ class Injector:
 
     operation: str
     fault: Fault
+    skip: int = 0
+    """Calls of the operation that are left alone before."""
     happened: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, operation: str) -> bool:
         with self.lock:
             due = operation == self.operation and (self.fault.always or not self.happened)
+            if due and self.skip:
+                self.skip -= 1
+                return False
             self.happened += due
             return due
 
@@ -119,8 +124,10 @@ class Mortal:
 
 
 @contextlib.contextmanager
-def injected(server: FakeAws, client: Mortal, operation: str, fault: Fault) -> Iterator[Injector]:
-    injector = Injector(operation, fault)
+def injected(
+    server: FakeAws, client: Mortal, operation: str, fault: Fault, skip: int = 0
+) -> Iterator[Injector]:
+    injector = Injector(operation, fault, skip)
     if fault.effect:
         server.fault = injector.on_the_wire
     else:

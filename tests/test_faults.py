@@ -14,13 +14,16 @@ import fake_aws
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import FakeAws
-from fakes import FakeDynamoDB, FakeS3
 from faults import FAULTS, Killed, Mortal, injected
 from on_fakes import stored
-from wordtally import handler, ranking
+from test_inbox import notification
+from test_stream import event as records
+from wordtally import handler, http, ranking
 from wordtally.aws import sdk, thin
 from wordtally.aws.connections import Timeouts
+from wordtally.errors import Unavailable
 from wordtally.settings import Settings
+from wordtally.stream import encode
 from wordtally.work import Work
 
 from local import aws
@@ -32,7 +35,11 @@ ROOT = Path(__file__).parents[1]
 BEFORE = {"old": 9}
 TEXT = {"a": 1, "b": 2, "c": 1}
 POSTED = " ".join(word for word, times in TEXT.items() for _ in range(times))
-SETTINGS = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24)
+SETTINGS = Settings(
+    *(aws.REGION, "words", "reports", 600, 0, "markers", 24),
+    stream_name="texts",
+    failure_queue_url="https://sqs.example/1/failures",
+)
 
 
 class Hurried(Context):
@@ -54,7 +61,7 @@ class Product:
     def begin(self) -> None:
         """Empty storage, and instances that remember nothing."""
         self.context: type[Context] = Context
-        self.server.table, self.server.bucket = FakeDynamoDB(), FakeS3()
+        self.server.empty()
         self.one, self.other = (handler.assembled(SETTINGS, client) for client in self.clients)
         scanning = replace(SETTINGS, scan_up_to_words=1000)
         self.scanning = handler.assembled(scanning, self.clients[0])
@@ -256,3 +263,132 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
     assert stored(product.server.table, product.server.bucket) == before
     assert product.server.table.calls == []
     assert set(product.server.bucket.calls) == {"GetObject"}
+
+
+class Invoked:
+    """The function as Lambda invokes it for files and records: an error is followed by a retry."""
+
+    def __init__(self, product: Product, event: dict[str, Any]) -> None:
+        self.product, self.event = product, event
+
+    def by(self, instance: handler.Application) -> bool:
+        """Whether it succeeded."""
+        stream = self.event["Records"][0]["eventSource"] == "aws:kinesis"
+        count = handler.count_records if stream else handler.count_files
+        try:
+            count(instance, self.event, self.product.context())
+        except (Unavailable, Killed):
+            return False
+        return True
+
+    def meets(self, operation: str, skip: int, fault: str) -> None:
+        """The first invocation meets a fault."""
+        product = self.product
+        if FAULTS[fault].always:
+            product.context = Hurried
+        with injected(
+            product.server, product.clients[0], operation, FAULTS[fault], skip
+        ) as injector:
+            succeeded = self.by(product.one)
+        product.context = Context
+        assert injector.happened
+        if fault == "throttled always" or fault.startswith("killed"):
+            assert not succeeded
+
+
+def kept_of_each(table: dict[str, int], *texts: dict[str, int]) -> bool:
+    """Whether the table holds all or nothing of each text."""
+    return all(
+        {word: table.get(word, 0) for word in text} in (text, dict.fromkeys(text, 0))
+        for text in texts
+    )
+
+
+FILE = {"tea": 2, "cup": 1, "x": 3}
+CALLS_OF_A_FILE = [
+    ("GetObject", 0),  # the file
+    ("TransactWriteItems", 0),
+    ("BatchGetItem", 0),
+    ("GetObject", 1),  # the report
+    ("PutObject", 0),
+    ("GetObjectTagging", 0),
+    ("PutObjectTagging", 0),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("operation", "skip"), CALLS_OF_A_FILE)
+def test_fault_of_a_file(product: Product, operation: str, skip: int, fault: str) -> None:
+    uploaded = product.server.files.put_object(
+        Bucket=fake_aws.INBOX, Key="a file", Body=b"Tea: x x x, tea cup", Tagging="mine=1"
+    )
+    invoked = Invoked(product, notification("a+file", versionId=uploaded["VersionId"]))
+    invoked.meets(operation, skip, fault)
+    assert kept_of_each(product.table(), FILE)
+    for instance in (product.other, product.one):
+        assert invoked.by(instance)
+        assert product.table() == FILE
+        assert product.report_is_right()
+        assert product.server.files.objects["a file"]["tags"] == {
+            "mine": "1",
+            "wordtally": "counted",
+        }
+
+
+KEYED, PLAIN = {"k": 1, "y": 2}, {"p": 4}
+CALLS_OF_A_BATCH = [
+    ("GetItem", 0),
+    ("SendMessage", 0),
+    ("TransactWriteItems", 0),  # of the text with a key
+    ("BatchGetItem", 0),
+    ("GetObject", 0),
+    ("PutObject", 0),
+    ("UpdateItem", 0),  # records the plan
+    ("TransactWriteItems", 1),  # of the plan
+    ("BatchGetItem", 1),
+    ("PutObject", 1),
+    ("UpdateItem", 1),  # moves the checkpoint
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("operation", "skip"), CALLS_OF_A_BATCH)
+def test_fault_of_a_batch(product: Product, operation: str, skip: int, fault: str) -> None:
+    marker = product.one.marker(http.Request("a text", "key"))
+    data = [encode(PLAIN, None), b"rubbish", encode(KEYED, marker), encode(PLAIN, None)]
+    sent = [(str(number), each) for number, each in enumerate(data, 9)]
+    plain = {word: 2 * times for word, times in PLAIN.items()}
+    Invoked(product, records(*sent)).meets(operation, skip, fault)
+    assert kept_of_each(product.table(), KEYED, plain)
+    # A retry is another cut.
+    for cut in (sent[:2], sent[:3], sent, sent[1:]):
+        assert Invoked(product, records(*cut)).by(product.other)
+    assert product.table() == plain | KEYED
+    assert product.report_is_right()
+    reasons = {(m["sequence"], m["reason"]) for m in map(json.loads, product.server.queue.messages)}
+    assert reasons == {("10", "invalid_json")}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_of_a_text_that_is_accepted(product: Product, fault: str) -> None:
+    """A client appends a record once at most. Under a key the text is counted once even if the caller
+    has sent it again."""
+    headers = {"prefer": "respond-async", "idempotency-key": "key"}
+    event = {"headers": headers, "body": json.dumps({"parameter": POSTED})}
+    if FAULTS[fault].always:
+        product.context = Hurried
+    with injected(product.server, product.clients[0], "PutRecord", FAULTS[fault]):
+        answered = product.respond(product.one, event)
+    product.context = Context
+    accepted = (202, None)
+    expected = {"throttled once": accepted}
+    if fault.startswith("killed"):
+        assert answered is KILLED
+    else:
+        assert answered == expected.get(fault, BUSY)
+    assert len(product.server.kinesis.records) <= 1
+    assert product.respond(product.one, event) == accepted
+    sent = [(str(number), each) for number, each in enumerate(product.server.kinesis.records)]
+    assert Invoked(product, records(*sent)).by(product.one)
+    assert product.table() == TEXT
+    assert product.report_is_right()
