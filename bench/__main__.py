@@ -79,7 +79,7 @@ def show_simulation(*_: Endpoint) -> None:
     simulation.main()
 
 
-PARTS: dict[str, Callable[[Endpoint], object]] = {
+PARTS: dict[str, Callable[[Endpoint], None]] = {
     "Three ways in": ways.show,
     "Simulation": show_simulation,
 }

@@ -22,8 +22,9 @@ FEEDS = (
     Feed(1_000, shards=1),
     Feed.of(1_000),
     Feed(1_000, shards=4),
-    Feed(1_000, shards=2, words=50),
+    Feed(1_000, shards=4, words=50),
     Feed.of(10_000),
+    Feed(10_000, shards=20),
     Feed.of(1_000, stamped=True),
     Feed.of(10_000, stamped=True),
 )

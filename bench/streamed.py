@@ -46,6 +46,9 @@ CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
 CPU_PER_WORD = 50e-6
 """For each distinct word that is written: in the plan, in a transaction, and read back."""
 
+CPU_PER_UPSERT = 0.2e-3
+"""For an ADD of its own, one of many at once: docs/bench.md, Latency, 1,500 words over TLS."""
+
 EVENT_BYTES = {10: 705, 50: 1_148}
 """Of a record in the event, by the words of its text."""
 
@@ -202,7 +205,11 @@ class _Client:
         words = [
             each["Update"]["Key"]["word"]["S"] for each in request.get("TransactItems", [])[1:]
         ]
-        cpu = DEFAULT_TIMING.cpu_per_call if not words else len(words) * CPU_PER_WORD
+        if words:
+            cpu = len(words) * CPU_PER_WORD
+        else:
+            upsert = "word" in request.get("Key", {})
+            cpu = CPU_PER_UPSERT if upsert else DEFAULT_TIMING.cpu_per_call
         leaves = self._cpu_free_at = max(clock.now, self._cpu_free_at) + cpu
         takes = self._takes(operation, request)
 
@@ -213,7 +220,6 @@ class _Client:
         def take_hold() -> None:
             problem = self._problem(words)
             if problem:
-                self._charge(2 * len(words) + 2)
                 clock.after(takes / 4, lambda: answer(problem))
                 return
             aws.held.update(words)
@@ -224,6 +230,7 @@ class _Client:
             reply = self._effect(operation, request)
             clock.after(takes / 4, lambda: answer(reply))
 
+        # The place of an object is a text.
         if request.get("Key") == {"word": {"S": workload.HOT}}:
             self.done["hottest"] += 1
         if words:
@@ -248,6 +255,7 @@ class _Client:
         """Why a transaction is cancelled."""
         if not self._aws.held.isdisjoint(words):
             self.done["conflicts"] += 1
+            self._charge(2 * len(words) + 2)
             return cancelled([{"Code": "None"}] + [{"Code": "TransactionConflict"}] * len(words))
         try:
             self._aws.table.take(2 * len(words) + 2)

@@ -121,7 +121,8 @@ def _upload_of(announced: Mapping[str, Any]) -> Upload:
 
 
 def words_of(files: Files, upload: Upload, max_words: int, work: Work) -> dict[str, int]:
-    """How often each distinct word of the file occurs. Raise Refused or Gone."""
+    """How often each distinct word of the file occurs, in the order of the words: files that are
+    written at the same time then rarely conflict. Raise Refused or Gone."""
     counted: Counter[str] = Counter()
     splitter = words.Splitter()
     try:
@@ -138,7 +139,7 @@ def words_of(files: Files, upload: Upload, max_words: int, work: Work) -> dict[s
         raise Refused("too_many_words")
     if not counted:
         raise Refused("no_words")
-    return dict(counted)
+    return dict(sorted(counted.items()))
 
 
 def _blocks_of(files: Files, upload: Upload, work: Work) -> Iterator[bytes]:

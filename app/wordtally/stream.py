@@ -214,12 +214,13 @@ def _growth(totals: dict[str, int], record: Record) -> int:
 
 
 def total(records: Sequence[Record]) -> dict[str, int]:
-    """How often each word occurs in the records without a key."""
+    """How often each word occurs in the records without a key; in the order of the words, as shards
+    that write at the same time then rarely conflict."""
     counted: Counter[str] = Counter()
     for record in records:
         if not record.marker:
             counted.update(record.words)
-    return dict(counted)
+    return dict(sorted(counted.items()))
 
 
 def batches_of(event: Mapping[str, Any]) -> dict[str, list[Record]]:
