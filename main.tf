@@ -5,6 +5,13 @@ locals {
 
   # Only whether there is a key is public, never the key.
   has_api_key = nonsensitive(var.api_key != "")
+
+  has_stream     = var.stream_shards > 0
+  keeps_failures = var.enable_inbox || local.has_stream
+
+  # A file's words are written in transactions, two units a word: these fit into 10 minutes. Settings
+  # take 250,000 at most, what the function's memory holds.
+  max_file_words = min(250000, var.max_writes_per_second * 600 / 2)
 }
 
 module "storage" {
@@ -28,13 +35,13 @@ module "function" {
   source_dir         = local.app_dir
   handler            = "wordtally.handler.lambda_handler"
   memory_mb          = 1769 # a whole vCPU, for cold starts and long texts (docs/bench.md, memory)
-  timeout_seconds    = 300  # for a reconciliation; the API gives up on a request after 30 s
+  timeout_seconds    = 900  # Lambda's most: a file's writes take up to 10 minutes; the API waits 30 s
   log_retention_days = var.log_retention_days
   live_version       = var.live_version
   canary_share       = var.canary_share
   enable_xray        = var.enable_xray
 
-  environment = {
+  environment = merge({
     WORDS_TABLE                  = module.storage.words_table_name
     MARKERS_TABLE                = module.storage.markers_table_name
     REPORTS_BUCKET               = module.storage.reports_bucket_name
@@ -42,9 +49,15 @@ module "function" {
     SCAN_UP_TO_WORDS             = tostring(var.scan_up_to_words)
     IDEMPOTENCY_HOURS            = tostring(var.idempotency_hours)
     AWS_CLIENT                   = var.aws_client
-  }
+    }, var.enable_inbox ? {
+    MAX_FILE_WORDS = tostring(local.max_file_words)
+    } : {}, local.has_stream ? {
+    STREAM_NAME       = module.stream[0].stream_name
+    FAILURE_QUEUE_URL = module.failures[0].queue_url
+  } : {})
 
-  permissions = {
+  # By index: module.inbox[*] would wait for the whole module, which waits for the function.
+  permissions = merge(concat([{
     CountWords = {
       actions   = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem", "dynamodb:Scan"]
       resources = [module.storage.words_table_arn]
@@ -68,7 +81,11 @@ module "function" {
       actions   = ["s3:ListBucket"]
       resources = [module.storage.reports_bucket_arn]
     }
-  }
+    }],
+    var.enable_inbox ? [module.inbox[0].permissions] : [],
+    local.has_stream ? [module.stream[0].permissions] : [],
+    local.keeps_failures ? [module.failures[0].permissions] : [],
+  )...)
 }
 
 module "authorizer" {
@@ -115,6 +132,36 @@ module "reconciliation" {
   function = module.function.live
 }
 
+module "inbox" {
+  source = "./modules/inbox"
+  count  = var.enable_inbox ? 1 : 0
+
+  bucket_name    = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
+  account_id     = data.aws_caller_identity.current.account_id
+  retention_days = var.inbox_retention_days
+  function       = module.function.live
+}
+
+module "stream" {
+  source = "./modules/stream"
+  count  = local.has_stream ? 1 : 0
+
+  name                  = var.name
+  shards                = var.stream_shards
+  window_seconds        = var.stream_window_seconds
+  function              = module.function.live
+  checkpoints_table_arn = module.storage.markers_table_arn
+  failure_queue_arn     = module.failures[0].queue_arn
+}
+
+module "failures" {
+  source = "./modules/failures"
+  count  = local.keeps_failures ? 1 : 0
+
+  name     = var.name
+  function = module.function.live
+}
+
 module "monitoring" {
   source = "./modules/monitoring"
 
@@ -128,6 +175,12 @@ module "monitoring" {
   enable_reconciliation    = var.reconcile_schedule != ""
   api_id                   = module.api.id
   words_table_name         = module.storage.words_table_name
+  enable_inbox             = var.enable_inbox
+  enable_stream            = local.has_stream
+  stream_name              = one(module.stream[*].stream_name)
+  stream_window_seconds    = var.stream_window_seconds
+  keeps_failures           = local.keeps_failures
+  failure_queue_name       = one(module.failures[*].queue_name)
   alert_email              = var.alert_email
 }
 

@@ -64,3 +64,18 @@ output "reports_bucket" {
   description = "Name of the bucket that holds top.json."
   value       = module.storage.reports_bucket_name
 }
+
+output "inbox_bucket" {
+  description = "Name of the bucket whose files are counted; empty without enable_inbox."
+  value       = join("", module.inbox[*].bucket_name)
+}
+
+output "stream_name" {
+  description = "Name of the Kinesis stream whose texts are counted; empty without stream_shards."
+  value       = join("", module.stream[*].stream_name)
+}
+
+output "failure_queue_url" {
+  description = "URL of the SQS queue that keeps what could not be counted; empty without inbox and stream."
+  value       = join("", module.failures[*].queue_url)
+}

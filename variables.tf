@@ -260,3 +260,46 @@ variable "aws_client" {
     error_message = "aws_client must be thin or botocore."
   }
 }
+
+variable "enable_inbox" {
+  description = "Count whole files that are uploaded to a bucket of their own (inbox_bucket)."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "inbox_retention_days" {
+  description = "Days after which a file in the inbox expires; a version that was replaced or has expired is deleted after as many days again."
+  type        = number
+  default     = 7
+  nullable    = false
+
+  validation {
+    condition     = var.inbox_retention_days >= 1 && var.inbox_retention_days <= 36500 && floor(var.inbox_retention_days) == var.inbox_retention_days
+    error_message = "inbox_retention_days must be a whole number of days from 1 to 36500."
+  }
+}
+
+variable "stream_shards" {
+  description = "Shards of the stream, which counts texts in batches; 0 for no stream. Each takes 1,000 records or 1 MB a second and costs about 0.015 USD an hour. One apply can at most double or halve them."
+  type        = number
+  default     = 0
+  nullable    = false
+
+  validation {
+    condition     = var.stream_shards >= 0 && var.stream_shards <= 10000 && floor(var.stream_shards) == var.stream_shards
+    error_message = "stream_shards must be a whole number from 0 to 10000."
+  }
+}
+
+variable "stream_window_seconds" {
+  description = "Seconds for which texts of the stream are gathered before they are counted together. The longer, the fewer writes, and the later a text is in the report."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.stream_window_seconds >= 0 && var.stream_window_seconds <= 300 && floor(var.stream_window_seconds) == var.stream_window_seconds
+    error_message = "stream_window_seconds must be a whole number of seconds from 0 to 300."
+  }
+}

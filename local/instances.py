@@ -15,7 +15,7 @@ from local.gateway import Event, FunctionError
 
 Handler = Callable[[Event, Any], Any]
 
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 900
 
 _request_id: ContextVar[str] = ContextVar("request_id")
 """The id of the request that this thread serves. Lambda adds it to every log line."""

@@ -23,11 +23,13 @@ _ENDPOINTS = [
     "dynamodb",
     "eventbridge",
     "iam",
+    "kinesis",
     "kms",
     "lambda",
     "route53",
     "s3",
     "sns",
+    "sqs",
     "sts",
 ]
 
@@ -167,10 +169,11 @@ class Terraform:
         return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
 
     def without_lifecycle(self) -> None:
-        """Leave out the bucket's lifecycle, for which the provider always waits 55 s."""
-        (self.directory / "modules/storage/fast_override.tf").write_text(
-            'resource "aws_s3_bucket_lifecycle_configuration" "reports" {\n  count = 0\n}\n'
-        )
+        """Leave out the buckets' lifecycles, for each of which the provider always waits 55 s."""
+        for module, bucket in [("storage", "reports"), ("inbox", "inbox")]:
+            (self.directory / "modules" / module / "fast_override.tf").write_text(
+                f'resource "aws_s3_bucket_lifecycle_configuration" "{bucket}" {{\n  count = 0\n}}\n'
+            )
 
     def outputs(self) -> dict[str, str]:
         return {

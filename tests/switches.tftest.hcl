@@ -22,6 +22,16 @@ run "defaults" {
   }
 
   assert {
+    condition     = length(module.inbox) + length(module.stream) + length(module.failures) == 0
+    error_message = "neither inbox nor stream by default, and no queue for what they could not count"
+  }
+
+  assert {
+    condition     = output.inbox_bucket == "" && output.stream_name == "" && output.failure_queue_url == ""
+    error_message = "what is off has no name"
+  }
+
+  assert {
     condition     = output.api_key == ""
     error_message = "no key by default"
   }
@@ -111,6 +121,42 @@ run "an_existing_anomaly_monitor_is_used" {
   assert {
     condition     = module.costs[0].creates_monitor == false
     error_message = "an account holds only one monitor of all services"
+  }
+}
+
+run "the_inbox_alone" {
+  command = plan
+
+  variables {
+    enable_inbox = true
+  }
+
+  assert {
+    condition     = length(module.inbox) == 1 && length(module.failures) == 1 && length(module.stream) == 0
+    error_message = "the inbox needs the queue of failures and no stream"
+  }
+
+  assert {
+    condition     = output.stream_name == ""
+    error_message = "there is no stream"
+  }
+}
+
+run "the_stream_alone" {
+  command = plan
+
+  variables {
+    stream_shards = 2
+  }
+
+  assert {
+    condition     = length(module.stream) == 1 && length(module.failures) == 1 && length(module.inbox) == 0
+    error_message = "the stream needs the queue of failures and no inbox"
+  }
+
+  assert {
+    condition     = output.stream_name == "wordtally-texts" && output.inbox_bucket == ""
+    error_message = "the stream has a name, and there is no inbox"
   }
 }
 

@@ -66,8 +66,14 @@ BAD_VALUES: list[dict[str, tuple[object, str]]] = [
         "throttle_rate_per_second": (0, "throttle_rate_per_second must be at least 1"),
         "throttle_burst": (0, "throttle_burst must be a whole number"),
         "max_writes_per_second": (0, "max_writes_per_second must be a whole number"),
+        "inbox_retention_days": (0, "inbox_retention_days must be a whole number of days"),
+        "stream_shards": (-1, "stream_shards must be a whole number from 0"),
+        "stream_window_seconds": (301, "stream_window_seconds must be a whole number of seconds"),
     },
     {
+        "inbox_retention_days": (1.5, "inbox_retention_days must be a whole number of days"),
+        "stream_shards": (0.5, "stream_shards must be a whole number from 0"),
+        "stream_window_seconds": (-1, "stream_window_seconds must be a whole number of seconds"),
         "presigned_url_expiry": (604801, "from 1 to 604800"),
         "monthly_cost_budget_usd": ("0", "an amount above zero"),
     },
@@ -144,8 +150,8 @@ class TestPackage:
         with zipfile.ZipFile(tmp_path / "one.zip") as archive:
             names = archive.namelist()
         assert names == sorted(f"wordtally/{name}" for name in self.expected())
-        # 120 kB of code and 40 kB of page, neither compressed.
-        assert (tmp_path / "one.zip").stat().st_size < 160_000
+        # 145 kB of code and 40 kB of page, neither compressed.
+        assert (tmp_path / "one.zip").stat().st_size < 190_000
 
     def test_terraform_hashes_what_the_zip_holds(self, tmp_path: Path) -> None:
         """So that a change of any of it is deployed, and a change of nothing else."""

@@ -3,8 +3,10 @@ locals {
   table    = ["TableName", var.words_table_name]
   function = ["FunctionName", var.function_name]
 
+  stream = ["StreamName", var.stream_name]
+
   # Title to its metrics: [namespace, name, dimensions…, options].
-  graphs = [
+  graphs = concat([
     ["Traffic", [
       concat(["AWS/ApiGateway", "Count"], local.api, [{ stat = "Sum" }]),
       concat(["AWS/Lambda", "Invocations"], local.function, [{ stat = "Sum" }]),
@@ -27,9 +29,29 @@ locals {
       concat(["AWS/DynamoDB", "ConsumedWriteCapacityUnits"], local.table, [{ stat = "Sum" }]),
     ]],
     ["Words and the report", [
-      for name in sort(keys(local.log_metrics)) : [var.name, name, { stat = "Sum" }]
+      for name in sort(keys(local.request_metrics)) : [var.name, name, { stat = "Sum" }]
     ]],
-  ]
+    ], [for graph in [
+      ["Files", [
+        for name in sort(keys(local.inbox_metrics)) : [var.name, name, { stat = "Sum" }]
+      ]],
+    ] : graph if var.enable_inbox
+    ], [for graph in [
+      ["Stream", [
+        concat(["AWS/Kinesis", "IncomingRecords"], local.stream, [{ stat = "Sum" }]),
+        concat(["AWS/Kinesis", "WriteProvisionedThroughputExceeded"], local.stream, [{ stat = "Sum" }]),
+        [var.name, "RecordsSetAside", { stat = "Sum" }],
+      ]],
+      ["Age of the oldest text in a batch (ms)", [
+        concat(["AWS/Lambda", "IteratorAge"], local.function, [{ stat = "Maximum" }]),
+      ]],
+    ] : graph if var.enable_stream
+    ], [for graph in [
+      ["Failure queue", [
+        ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.failure_queue_name, { stat = "Maximum" }],
+      ]],
+    ] : graph if var.keeps_failures
+  ])
 }
 
 resource "aws_cloudwatch_dashboard" "main" {

@@ -33,7 +33,8 @@ locals {
         dimensions  = { FunctionName = var.authorizer_function_name }
       }
     } : {},
-    var.enable_reconciliation ? {
+    # With a queue of failures, this is there, and files call the function asynchronously as well.
+    var.enable_reconciliation && !var.keeps_failures ? {
       # Only the reconciliation calls the function asynchronously, so every event that Lambda
       # drops after its retries is one that failed, however it failed.
       reconciliation-failures = {
@@ -45,14 +46,39 @@ locals {
     } : {},
   )
 
+  # One call in twenty takes longer than 5 s. A file or a batch may well do so; where the function gets
+  # them, only the requests of the API count.
+  slow = var.keeps_failures ? {
+    namespace  = "AWS/ApiGateway"
+    metric     = "IntegrationLatency"
+    dimensions = { ApiId = var.api_id }
+    } : {
+    namespace  = "AWS/Lambda"
+    metric     = "Duration"
+    dimensions = { FunctionName = var.function_name }
+  }
+
   # Metric name to the log lines that carry it and the value it takes from them.
-  log_metrics = {
+  log_metrics = merge(local.request_metrics, local.inbox_metrics, local.stream_metrics)
+
+  request_metrics = {
     Words            = { pattern = "{ $.message = \"request\" && $.words = * }", value = "$.words" }
     DistinctWords    = { pattern = "{ $.message = \"request\" && $.distinct = * }", value = "$.distinct" }
     ScannedPages     = { pattern = "{ $.scanned_pages = * }", value = "$.scanned_pages" }
     PublishConflicts = { pattern = "{ $.conflicts = * }", value = "$.conflicts" }
     RejectedRequests = { pattern = "{ $.message = \"request\" && ($.status = 400 || $.status = 422) }", value = "1" }
   }
+
+  inbox_metrics = { for name, metric in {
+    FilesCounted = { pattern = "{ $.message = \"file\" && $.outcome = \"counted\" }", value = "1" }
+    # A failed one is tried again, and raises an alarm if it goes on failing.
+    FilesRefused = { pattern = "{ $.message = \"file\" && $.outcome != \"counted\" && $.outcome != \"gone\" && $.outcome != \"failed\" }", value = "1" }
+    FileWords    = { pattern = "{ $.message = \"file\" && $.words = * }", value = "$.words" }
+  } : name => metric if var.enable_inbox }
+
+  stream_metrics = { for name, metric in {
+    RecordsSetAside = { pattern = "{ $.message = \"batch\" && $.set_aside > 0 }", value = "$.set_aside" }
+  } : name => metric if var.enable_stream }
 }
 
 resource "aws_cloudwatch_metric_alarm" "count" {
@@ -77,9 +103,9 @@ resource "aws_cloudwatch_metric_alarm" "count" {
 resource "aws_cloudwatch_metric_alarm" "slow" {
   alarm_name          = "${var.name}-function-slow"
   alarm_description   = "One call in twenty takes more than 5 s."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Duration"
-  dimensions          = { FunctionName = var.function_name }
+  namespace           = local.slow.namespace
+  metric_name         = local.slow.metric
+  dimensions          = local.slow.dimensions
   extended_statistic  = "p95"
   period              = 300
   evaluation_periods  = 3
@@ -124,6 +150,44 @@ resource "aws_cloudwatch_metric_alarm" "table_throttles" {
       }
     }
   }
+}
+
+resource "aws_cloudwatch_metric_alarm" "failures" {
+  count = var.keeps_failures ? 1 : 0
+
+  alarm_name          = "${var.name}-failures"
+  alarm_description   = "The failure queue holds messages: files, batches or records that were not counted, or a reconciliation that failed."
+  namespace           = "AWS/SQS"
+  metric_name         = "ApproximateNumberOfMessagesVisible"
+  dimensions          = { QueueName = var.failure_queue_name }
+  statistic           = "Maximum"
+  period              = 300
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = aws_sns_topic.alerts[*].arn
+  ok_actions          = aws_sns_topic.alerts[*].arn
+}
+
+# Three minutes of five: one batch that is retried is no alarm.
+resource "aws_cloudwatch_metric_alarm" "behind" {
+  count = var.enable_stream ? 1 : 0
+
+  alarm_name          = "${var.name}-stream-behind"
+  alarm_description   = "Texts of the stream wait for more than a minute: batches fail, or the shards get more than the function counts."
+  namespace           = "AWS/Lambda"
+  metric_name         = "IteratorAge"
+  dimensions          = { FunctionName = var.function_name }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 5
+  datapoints_to_alarm = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = (var.stream_window_seconds + 60) * 1000 # milliseconds
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = aws_sns_topic.alerts[*].arn
+  ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
 resource "aws_cloudwatch_log_metric_filter" "product" {

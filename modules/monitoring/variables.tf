@@ -57,6 +57,40 @@ variable "words_table_name" {
   nullable    = false
 }
 
+variable "enable_inbox" {
+  description = "Watch the inbox."
+  type        = bool
+  nullable    = false
+}
+
+variable "enable_stream" {
+  description = "Watch the stream."
+  type        = bool
+  nullable    = false
+}
+
+variable "stream_name" {
+  description = "The stream to watch; null without enable_stream."
+  type        = string
+}
+
+variable "stream_window_seconds" {
+  description = "Seconds for which records are gathered: as late as that they are in time."
+  type        = number
+  nullable    = false
+}
+
+variable "keeps_failures" {
+  description = "Watch a queue of failures; failed reconciliations are there too."
+  type        = bool
+  nullable    = false
+}
+
+variable "failure_queue_name" {
+  description = "The queue to watch; null without keeps_failures."
+  type        = string
+}
+
 variable "alert_email" {
   description = "Address to notify; empty for alarms that notify nobody."
   type        = string
