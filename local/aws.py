@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -52,14 +52,17 @@ def _session() -> Any:
     return boto3.Session()
 
 
-def client(service: str, url: str) -> Any:
-    """A boto3 client of the emulated AWS at `url`, whatever the environment says."""
+def client(service: str, url: str, credentials: Mapping[str, str] | None = None) -> Any:
+    """A boto3 client of the emulated AWS at `url`, whatever the environment says: the operator's, or
+    with other `credentials`, named as in an environment."""
+    credentials = credentials or environment(url)
     return _session().client(
         service,
         endpoint_url=url,
         region_name=REGION,
-        aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=credentials.get("AWS_SESSION_TOKEN"),
     )
 
 

@@ -2,7 +2,6 @@
 and serves it, so that a wrong route, alias, permission or environment shows as it would on AWS."""
 
 import contextlib
-import fnmatch
 import json
 import random
 import re
@@ -10,9 +9,11 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from local import aws
+from local import aws, permissions
+from local.event_source_mapping import EventSourceMapping, send_to
 from local.gateway import Cors, Event, Gateway, Route, Throttle
 from local.http_server import HttpServer
+from local.notifications import Announcements, Destination
 from local.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
@@ -50,6 +51,7 @@ class Deployed:
         self._apis = aws.client("apigatewayv2", cloud)
         (self._api,) = [api for api in self._apis.get_apis()["Items"] if api["Name"] == name]
         self.functions: dict[str, Weighted] = {}
+        self._listening: list[Announcements | EventSourceMapping] = []
 
     def gateway(self) -> Gateway:
         cors = self._api.get("CorsConfiguration") or {}
@@ -73,6 +75,47 @@ class Deployed:
         urllib.request.urlopen(request).close()  # nosec B310 # always http://127.0.0.1
         server.wsgi_app = self.gateway()
 
+    def listen(self) -> None:
+        """From now on, call the function for each upload and each record that is deployed to call it.
+
+        Raise ClientError if its role may not read the stream."""
+        for mapping in self._lambda.list_event_source_mappings()["EventSourceMappings"]:
+            name, alias = mapping["FunctionArn"].split(":")[6:]
+            if name == self._name:
+                queue = mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+                poller = EventSourceMapping(
+                    mapping,
+                    self._function(name, alias),
+                    self._client_of_role("kinesis", name),
+                    send_to(self._client_of_role("sqs", name), queue),
+                )
+                poller.start()
+                self._listening.append(poller)
+        if self._announces_uploads():
+            self._listening.append(Announcements(self._cloud, self._called_by_bucket))
+
+    def _announces_uploads(self) -> bool:
+        s3 = aws.client("s3", self._cloud)
+        return any(
+            "LambdaFunctionConfigurations"
+            in s3.get_bucket_notification_configuration(Bucket=bucket["Name"])
+            for bucket in s3.list_buckets()["Buckets"]
+        )
+
+    def _called_by_bucket(self, function_arn: str, bucket_arn: str) -> tuple[Weighted, Destination]:
+        name, alias = function_arn.split(":")[6:]
+        self._check_permission("s3.amazonaws.com", name, alias, bucket_arn)
+        try:
+            settings = self._lambda.get_function_event_invoke_config(
+                FunctionName=name, Qualifier=alias
+            )
+        except self._lambda.exceptions.ResourceNotFoundException:
+            settings = {}
+        queue = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+        send = send_to(self._client_of_role("sqs", name), queue)
+        retries = settings.get("MaximumRetryAttempts", 2)
+        return self._function(name, alias), Destination(retries, send)
+
     def run_schedules(self) -> list[Any]:
         """Call the targets of every schedule now; their results."""
         events = aws.client("events", self._cloud)
@@ -80,11 +123,13 @@ class Deployed:
         for rule in events.list_rules(NamePrefix=self._name)["Rules"]:
             for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
                 name, alias = target["Arn"].split(":")[6:]
-                self._check_permission(name, alias, rule["Arn"])
+                self._check_permission("events.amazonaws.com", name, alias, rule["Arn"])
                 results.append(self._function(name, alias).invoke(json.loads(target["Input"])))
         return results
 
     def stop(self) -> None:
+        for each in self._listening:
+            each.stop()
         for function in self.functions.values():
             for version in function.versions.values():
                 version.stop()
@@ -135,7 +180,7 @@ class Deployed:
         if not matched:
             raise DeploymentError(f"{uri} does not name an alias")
         name, alias = matched.groups()
-        self._check_permission(name, alias, source_arn)
+        self._check_permission("apigateway.amazonaws.com", name, alias, source_arn)
         return self._function(name, alias)
 
     def _function(self, name: str, alias: str) -> Weighted:
@@ -153,37 +198,39 @@ class Deployed:
         address = f"{self._cloud}/deployed-code/{name}/{version}"
         with urllib.request.urlopen(address) as opened:  # nosec B310 # always http://127.0.0.1
             code = opened.read()
-        # The role's own credentials, so that its policy decides what the function may do.
-        role = aws.client("iam", self._cloud).get_role(
-            RoleName=configuration["Role"].split("/")[-1]
-        )
-        if "lambda.amazonaws.com" not in json.dumps(role["Role"]["AssumeRolePolicyDocument"]):
-            raise DeploymentError(f"Lambda may not assume {configuration['Role']}")
-        assumed = aws.client("sts", self._cloud).assume_role(
-            RoleArn=configuration["Role"], RoleSessionName=name
-        )["Credentials"]
         return RuntimeFunction(
             configuration,
             code,
-            {
-                **aws.environment(self._cloud),
-                "AWS_ACCESS_KEY_ID": assumed["AccessKeyId"],
-                "AWS_SECRET_ACCESS_KEY": assumed["SecretAccessKey"],
-                "AWS_SESSION_TOKEN": assumed["SessionToken"],
-            },
+            {**aws.environment(self._cloud), **self._credentials_of(configuration["Role"])},
         )
 
-    def _check_permission(self, name: str, alias: str, source_arn: str) -> None:
-        """That the alias's policy lets an API or a rule call it."""
+    def _client_of_role(self, service: str, function: str) -> Any:
+        """A client with the rights of the function's role, as Lambda's own parts use them."""
+        role = self._lambda.get_function_configuration(FunctionName=function)["Role"]
+        return aws.client(service, self._cloud, self._credentials_of(role))
+
+    def _credentials_of(self, role_arn: str) -> dict[str, str]:
+        """The role's own, so that its policy decides what the function may do."""
+        role = aws.client("iam", self._cloud).get_role(RoleName=role_arn.split("/")[-1])
+        if "lambda.amazonaws.com" not in json.dumps(role["Role"]["AssumeRolePolicyDocument"]):
+            raise DeploymentError(f"Lambda may not assume {role_arn}")
+        assumed = aws.client("sts", self._cloud).assume_role(
+            RoleArn=role_arn, RoleSessionName="function"
+        )["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": assumed["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": assumed["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": assumed["SessionToken"],
+        }
+
+    def _check_permission(self, service: str, name: str, alias: str, source_arn: str) -> None:
+        """That the alias's policy lets an API, a rule or a bucket call it."""
         try:
             answer = self._lambda.get_policy(FunctionName=name, Qualifier=alias)
         except self._lambda.exceptions.ResourceNotFoundException:
             raise DeploymentError(f"nobody may call {name}:{alias}") from None
-        for statement in json.loads(answer["Policy"])["Statement"]:
-            pattern = statement["Condition"]["ArnLike"]["AWS:SourceArn"]
-            if fnmatch.fnmatchcase(source_arn, pattern):
-                return
-        raise DeploymentError(f"{source_arn} may not call {name}:{alias}")
+        if not permissions.lets_call(answer["Policy"], service, source_arn):
+            raise DeploymentError(f"{source_arn} may not call {name}:{alias}")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """IAM for the deployed functions: what a role's policy does not allow, the emulated AWS refuses.
 
 moto enforces policies too coarsely to prove anything (DynamoDB against resource `*` only), so this
-decides for the two services that a function calls, by exact action and ARN. The operator's own key
-may do everything.
+decides for the services that a function calls, by exact action and ARN. The operator's own key may do
+everything.
 """
 
 import fnmatch
@@ -17,7 +17,7 @@ from local import aws
 
 ACCOUNT = "123456789012"
 
-_S3_ACTIONS = {"GET": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+_S3_VERBS = {"GET": "Get", "PUT": "Put", "DELETE": "Delete"}
 
 
 def secret_of(access_key_id: str) -> str | None:
@@ -38,7 +38,7 @@ def enforcing(application: aws.Wsgi) -> aws.Wsgi:
         if not role or not needed or not all(allowed(role.role_arn, *each) for each in needed):
             return _refuse(environ, start_response)
         (action, resource), *_ = needed
-        if action != "s3:GetObject":
+        if not action.startswith("s3:GetObject"):
             return application(environ, start_response)
         # As S3: who may not list the bucket is not told that an object is missing.
         answered: list[Any] = []
@@ -66,6 +66,18 @@ def allowed(role_arn: str, action: str, resource: str) -> bool:
                 effects.add(statement["Effect"])
     return effects == {"Allow"}
 
+
+def lets_call(policy: str, service: str, source_arn: str) -> bool:
+    """Whether a function's policy lets a service call it on behalf of a resource of this account."""
+    return any(
+        statement["Principal"] == {"Service": service}
+        and fnmatch.fnmatchcase(source_arn, statement["Condition"]["ArnLike"]["AWS:SourceArn"])
+        and statement["Condition"].get("StringEquals", _THIS_ACCOUNT) == _THIS_ACCOUNT
+        for statement in json.loads(policy)["Statement"]
+    )
+
+
+_THIS_ACCOUNT = {"AWS:SourceAccount": ACCOUNT}
 
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "Bool": str.__eq__,
@@ -115,20 +127,35 @@ def _access_key_id(environ: dict[str, Any]) -> str | None:
 
 
 def _needed_for(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """IAM actions and ARNs of a call to DynamoDB or S3; none for any other call."""
+    """IAM actions and ARNs of a call to DynamoDB, Kinesis, SQS or S3; none for any other call."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
-    if target.startswith("DynamoDB_20120810."):
+    prefix, _, operation = target.partition(".")
+    if prefix in _NEEDED_FOR_TARGET:
         stream = environ["wsgi.input"]
         body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        return _needed_for_dynamodb(target.split(".")[1], json.loads(body))
-    path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"])
-    if path and not target:
-        action = _S3_ACTIONS.get(environ["REQUEST_METHOD"])
-        if action == "s3:GetObject" and "versionId=" in environ.get("QUERY_STRING", ""):
-            action = "s3:GetObjectVersion"
-        return [(action, f"arn:aws:s3:::{path[1]}/{path[2]}")] if action else []
+        return _NEEDED_FOR_TARGET[prefix](operation, json.loads(body))
+    path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"], flags=re.S)
+    verb = _S3_VERBS.get(environ["REQUEST_METHOD"])
+    if path and verb and not target:
+        asked = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        kind = ("Version" if "versionId" in asked else "") + (
+            "Tagging" if "tagging" in asked else ""
+        )
+        return [(f"s3:{verb}Object{kind}", f"arn:aws:s3:::{path[1]}/{path[2]}")]
     return []
+
+
+def _needed_for_kinesis(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
+    if operation == "ListStreams":
+        return [("kinesis:ListStreams", "*")]  # it knows no resources
+    named = f"arn:aws:kinesis:{aws.REGION}:{ACCOUNT}:stream/{request.get('StreamName')}"
+    return [(f"kinesis:{operation}", request.get("StreamARN", named))]
+
+
+def _needed_for_sqs(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
+    queue = request.get("QueueUrl", "").rpartition("/")[2]
+    return [(f"sqs:{operation}", f"arn:aws:sqs:{aws.REGION}:{ACCOUNT}:{queue}")]
 
 
 def _needed_for_dynamodb(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
@@ -145,6 +172,14 @@ def _needed_for_dynamodb(operation: str, request: dict[str, Any]) -> list[tuple[
         tables = [(operation, request["TableName"])]
     prefix = f"arn:aws:dynamodb:{aws.REGION}:{ACCOUNT}:table/"
     return [(f"dynamodb:{action}", prefix + table) for action, table in dict.fromkeys(tables)]
+
+
+_NEEDED_FOR_TARGET = {
+    "DynamoDB_20120810": _needed_for_dynamodb,
+    "Kinesis_20131202": _needed_for_kinesis,
+    "AmazonSQS": _needed_for_sqs,
+}
+"""By the beginning of the header X-Amz-Target."""
 
 
 def _refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -38,26 +38,37 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)  # its threads would outlive a Ctrl-C or a failed apply
         cloud = stack.enter_context(aws.running("local.whole_aws"))
-        print(f"Applying Terraform to the emulated AWS at {cloud} (half a minute) …", flush=True)
+        print(f"Applying Terraform to the emulated AWS at {cloud} (a minute) …", flush=True)
         try:
             configuration = Terraform(directory, cloud)
             configuration.without_lifecycle()
-            applied = configuration.apply(api_key=api_key)
+            applied = configuration.apply(api_key=api_key, enable_inbox=True, stream_shards=1)
+            outputs = configuration.outputs()
         except TerraformError as error:
             sys.exit(str(error))
         print("Apply complete!" + applied.split("Apply complete!")[1])
         product = stack.enter_context(deployed.product(cloud, "wordtally"))
         product.answer_at(server)
+        product.listen()
         threading.Thread(target=server.serve, daemon=True).start()
         url = f"{server.origins[0]}/"
+        credentials = (
+            f"AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"
+            f" AWS_SECRET_ACCESS_KEY={aws.SECRET_ACCESS_KEY} AWS_DEFAULT_REGION={aws.REGION}"
+        )
         print(
             f"Open {url} in a browser. (Ctrl-C ends it.)\n"
             f"Or post a text to the deployed route, then open the URL in the answer:\n\n"
             f"  {curl(url, api_key)}\n\n"
-            f"Look around with any AWS client: --endpoint-url {cloud}"
-            f" (AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"
-            f" AWS_SECRET_ACCESS_KEY={aws.SECRET_ACCESS_KEY}, {aws.REGION}),\n"
-            f"or with Terraform in {directory.relative_to(ROOT)}.\n",
+            f"Or have a file or a record of the stream counted, with the AWS CLI:\n\n"
+            f"  export {credentials}\n"
+            f"  aws s3 cp examples/alice.txt s3://{outputs['inbox_bucket']}/"
+            f" --endpoint-url {cloud}\n"
+            f"  aws kinesis put-record --stream-name {outputs['stream_name']} --partition-key any"
+            f' --cli-binary-format raw-in-base64-out --data \'{{"parameter": "hello world"}}\''
+            f" --endpoint-url {cloud}\n\n"
+            f"Look around with any AWS client at that address,"
+            f" or with Terraform in {directory.relative_to(ROOT)}.\n",
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):

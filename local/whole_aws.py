@@ -4,6 +4,7 @@ Slower to start than local.aws and run the same way: `python -m local.whole_aws`
 """
 
 import calendar
+import html
 import json
 import math
 import re
@@ -12,8 +13,9 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import quote
 
-from local import aws, permissions
+from local import aws, event_source_mapping, notifications, permissions
 
 
 def keep_function_settings() -> None:
@@ -41,6 +43,62 @@ def keep_function_settings() -> None:
     LambdaFunction.__init__ = initialise
     LambdaFunction.update_configuration = update_configuration
     LambdaFunction.get_configuration = get_configuration
+
+
+def keep_what_calls_an_alias() -> None:
+    """moto takes the version behind an alias for the alias: an event source mapping would call that
+    version for ever, and its asynchronous settings would be another version's after the next apply."""
+    from moto.awslambda.exceptions import UnknownEventConfig
+    from moto.awslambda.models import EventInvokeConfig, LambdaBackend
+    from moto.awslambda.responses import LambdaResponse
+
+    create, update = (
+        LambdaBackend.create_event_source_mapping,
+        LambdaBackend.update_event_source_mapping,
+    )
+
+    def create_event_source_mapping(self: Any, spec: dict[str, Any]) -> Any:
+        mapping = create(self, spec)
+        mapping.function_arn = spec["FunctionName"]
+        return mapping
+
+    def update_event_source_mapping(self: Any, uuid: str, spec: dict[str, Any]) -> Any:
+        mapping = update(self, uuid, spec)
+        mapping.function_arn = spec.get("FunctionName", mapping.function_arn)
+        return mapping
+
+    def settings(self: Any) -> tuple[dict[str, Any], str]:
+        """The asynchronous settings of every alias, and the ARN of the one that is meant."""
+        name = self.path.split("/functions/")[1].split("/")[0]
+        arn = f"arn:aws:lambda:{aws.REGION}:{permissions.ACCOUNT}:function:{name}"
+        return vars(self.backend).setdefault(
+            "settings", {}
+        ), f"{arn}:{self._get_param('Qualifier')}"
+
+    def put_function_event_invoke_config(self: Any) -> str:
+        kept, arn = settings(self)
+        kept[arn] = EventInvokeConfig(arn, time.time(), self.json_body)
+        return json.dumps(kept[arn].response())
+
+    def get_function_event_invoke_config(self: Any) -> str:
+        kept, arn = settings(self)
+        if arn not in kept:
+            raise UnknownEventConfig(arn)
+        return json.dumps(kept[arn].response())
+
+    def delete_function_event_invoke_config(self: Any) -> Any:
+        kept, arn = settings(self)
+        del kept[arn]
+        return 204, {"status": 204}, ""
+
+    LambdaBackend.create_event_source_mapping = create_event_source_mapping
+    LambdaBackend.update_event_source_mapping = update_event_source_mapping
+    for action in (
+        put_function_event_invoke_config,
+        get_function_event_invoke_config,
+        delete_function_event_invoke_config,
+    ):
+        setattr(LambdaResponse, action.__name__, action)
 
 
 def evaluate_bucket_policy_conditions() -> None:
@@ -93,6 +151,27 @@ def let_delete_markers_go() -> None:
     from moto.s3.models import FakeDeleteMarker
 
     FakeDeleteMarker.dispose = lambda _: None
+
+
+def encode_names_in_lists_of_versions() -> None:
+    """moto does not, even if asked to; Terraform then decodes what was never encoded and deletes other
+    objects than those with a + in their names, for ever."""
+    from moto.s3.responses import S3Response
+
+    list_versions = S3Response.list_object_versions
+
+    def encoded(key: re.Match[str]) -> str:
+        return f"<Key>{quote(html.unescape(key[1]))}</Key>"
+
+    def list_object_versions(self: Any) -> Any:
+        status, headers, body = list_versions(self)
+        if "encoding-type" in self.querystring:
+            body = re.sub("<Key>([^<]*)</Key>", encoded, body)
+            told = "<EncodingType>url</EncodingType></ListVersionsResult>"
+            body = body.replace("</ListVersionsResult>", told)
+        return status, headers, body
+
+    S3Response.list_object_versions = list_object_versions
 
 
 def limit_tables() -> None:
@@ -316,12 +395,16 @@ def unhurried(application: aws.Wsgi) -> aws.Wsgi:
 
 if __name__ == "__main__":
     keep_function_settings()
+    keep_what_calls_an_alias()
+    event_source_mapping.mend_kinesis()
     evaluate_bucket_policy_conditions()
     let_delete_markers_go()
+    encode_names_in_lists_of_versions()
     limit_tables()
     add_budget_actions()
     add_anomaly_actions()
     finish_domain_names()
-    cloud = permissions.enforcing(serving_deployed_code(aws.moto()))
+    moto = notifications.announcing_uploads(serving_deployed_code(aws.moto()))
+    cloud = permissions.enforcing(moto)
     checked = aws.checking_presigned_urls(cloud, permissions.secret_of)
     aws.serve(unhurried(knowing_pages_of_this_machine(checked)))

@@ -3,6 +3,7 @@ in a Lambda runtime, with the deployed environment, under the deployed role, beh
 route. In three configurations: nothing optional, everything on, and that off again in place.
 test_verify.py destroys everything on, after a canary."""
 
+import base64
 import copy
 import json
 import uuid
@@ -21,6 +22,7 @@ from playwright.sync_api import expect
 
 from local import aws, deployed
 from local.deployed import DeploymentError
+from local.gateway import FunctionError
 from verify import checks
 from verify.checks import Check
 from verify.places import Emulated
@@ -39,6 +41,9 @@ EVERYTHING = {
     "enable_xray": True,
     "aws_client": "botocore",
     "domain_name": "words.example.com",
+    "enable_inbox": True,
+    "stream_shards": 2,
+    "stream_window_seconds": 1,
 }
 
 
@@ -109,7 +114,8 @@ class TestBoth:
         taken = set()
 
         def works() -> bool:
-            """A whole life: no report, the first one, the next one, the URL of both kinds."""
+            """A whole life: no report, the first one, the next one, the URL of both kinds, and the
+            other ways in."""
             s3.delete_object(Bucket=bucket, Key="top.json")
             once = {"idempotency-key": uuid.uuid4().hex}
             life: list[tuple[int, Callable[[], requests.Response]]] = [
@@ -124,8 +130,17 @@ class TestBoth:
                 if answer.status_code != expected:
                     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
                     return False
-            return requests.get(answer.json()["url"], timeout=30).status_code == 200
+            if requests.get(answer.json()["url"], timeout=30).status_code != 200:
+                return False
+            return not deployment.outputs["stream_name"] or other_ways_work(deployment, version)
 
+        version = ""
+        if deployment.outputs["inbox_bucket"]:
+            checks.upload(deployment, FILE, b"a file")
+            assert checks.tags(deployment, FILE) == {"wordtally": "counted"}
+            version = s3.head_object(Bucket=deployment.outputs["inbox_bucket"], Key=FILE)[
+                "VersionId"
+            ]
         assert works()
         for index, statement in enumerate(whole["Statement"]):
             if statement["Sid"] in ("WriteLogs", "SendTraces"):
@@ -211,11 +226,49 @@ class TestBoth:
         expected = {"function-errors", "function-slow", "function-throttles", "api-5xx"}
         expected |= {"table-throttles"}
         if deployment.name == "other":
-            expected |= {"authorizer-errors", "reconciliation-failures"}
+            expected |= {"authorizer-errors", "failures", "stream-behind"}
         assert names == expected
         for alarm in alarms:
             assert alarm["TreatMissingData"] == "notBreaching"
             assert bool(alarm["AlarmActions"]) == ("alert_email" in deployment.variables)
+
+
+FILE = "a file.txt"
+
+OTHER_WAYS = ["inbox_bucket", "stream_name", "failure_queue_url"]
+"""Outputs."""
+
+
+def other_ways_work(deployment: Emulated, version: str) -> bool:
+    """Whether the function counts a file (again) and a batch, passes over a deleted file, and accepts a
+    text, and whether Lambda may read the stream for it. `version` is that of FILE."""
+    function = deployment.product.functions[deployment.name]
+    bucket = {"name": deployment.outputs["inbox_bucket"]}
+    stream = f"arn:aws:kinesis:eu-west-3:123456789012:stream/{uuid.uuid4().hex}"
+
+    def uploaded(key: str) -> dict[str, Any]:
+        announced = {"bucket": bucket, "object": {"key": key, "versionId": version}}
+        return {"Records": [{"eventSource": "aws:s3", "s3": announced}]}
+
+    def record(sequence: str, data: bytes) -> dict[str, Any]:
+        return {
+            "eventSource": "aws:kinesis",
+            "eventSourceARN": stream,
+            "eventID": f"shardId-000000000000:{sequence}",
+            "kinesis": {"sequenceNumber": sequence, "data": base64.b64encode(data).decode()},
+        }
+
+    try:
+        function.invoke(uploaded(FILE))
+        function.invoke(uploaded("deleted"))
+        function.invoke(
+            {"Records": [record("1", b'{"parameter": "a text"}'), record("2", b"none")]}
+        )
+        with deployed.product(deployment.cloud, deployment.name) as product:
+            product.listen()
+    except (FunctionError, ClientError):
+        return False
+    return deployment.post("a text", prefer="respond-async").status_code == 202
 
 
 class TestNothingOptional:
@@ -224,6 +277,13 @@ class TestNothingOptional:
         assert answer.status_code == 200
         assert list(nothing.product.functions) == ["wordtally"]
         assert nothing.run_schedules() == []
+
+    def test_neither_inbox_nor_stream_exists(self, nothing: Emulated) -> None:
+        outputs = nothing.outputs
+        assert [outputs[name] for name in OTHER_WAYS] == ["", "", ""]
+        answer = nothing.post("not later", prefer="respond-async")
+        assert (answer.status_code, answer.headers.get("preference-applied")) == (200, None)
+        assert checks.words(nothing)["later"] == 1
 
     def test_there_is_no_page_and_no_bucket_cors(self, nothing: Emulated) -> None:
         assert checks.without_the_page(nothing) == checks.NO_PAGE
@@ -235,6 +295,110 @@ class TestEverythingOn:
     @pytest.mark.parametrize("check", checks.OPTIONS, ids=str)
     def test_what_the_options_do(self, everything: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(everything)), seen
+
+    def test_files_and_records_count_once_however_often_they_are_delivered(
+        self, everything: Emulated
+    ) -> None:
+        """Every third upload is announced twice. A new poller reads the stream from its beginning."""
+        mark = uuid.uuid4().hex
+        texts = [f"{mark}{number} both{mark}" for number in range(6)]
+        for text in texts[:3]:
+            checks.upload(everything, text, text.encode())
+        for text in texts[3:]:
+            everything.client("kinesis").put_record(
+                StreamName=everything.outputs["stream_name"],
+                Data=json.dumps({"parameter": text}).encode(),
+                PartitionKey=text,
+            )
+        expected = {f"{mark}{number}": 1 for number in range(6)} | {f"both{mark}": 6}
+
+        def counted() -> dict[str, int]:
+            return {word: n for word, n in checks.words(everything).items() if mark in word}
+
+        assert everything.eventually(counted, lambda seen: seen == expected) == expected
+        for text in texts[:3]:
+            assert checks.tags(everything, text) == {"wordtally": "counted"}
+        everything.serve_anew()
+        later = f"later{mark}"
+        for shard in range(20):  # some for each of the two
+            everything.client("kinesis").put_record(
+                StreamName=everything.outputs["stream_name"],
+                Data=json.dumps({"parameter": later}).encode(),
+                PartitionKey=str(shard),
+            )
+        expected |= {later: 20}
+        assert everything.eventually(counted, lambda seen: later in seen and seen[later] >= 20)
+        assert counted() == expected
+
+    def test_an_upload_that_keeps_failing_ends_in_the_queue(self, everything: Emulated) -> None:
+        iam = everything.client("iam")
+        policy = {"RoleName": everything.name, "PolicyName": "function"}
+        whole = iam.get_role_policy(**policy)["PolicyDocument"]
+        statements = [each for each in whole["Statement"] if each["Sid"] != "CountOnce"]
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps({**whole, "Statement": statements}))
+        word = f"failing{uuid.uuid4().hex}"
+        checks.upload(everything, word, word.encode())
+        message = json.loads(checks.failure(everything, lambda body: word in body))
+        iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
+        context = message["requestContext"]
+        assert context["condition"] == "RetriesExhausted"
+        assert context["approximateInvokeCount"] == 3
+        assert word not in checks.words(everything)
+        everything.product.functions[everything.name].invoke(message["requestPayload"])
+        assert checks.words(everything)[word] == 1
+        assert checks.tags(everything, word) == {"wordtally": "counted"}
+
+    def test_a_bucket_that_may_not_call_the_function_announces_nothing(
+        self, everything: Emulated
+    ) -> None:
+        functions, s3 = everything.client("lambda"), everything.client("s3")
+        alias = {"FunctionName": everything.name, "Qualifier": "live"}
+        bucket = everything.outputs["inbox_bucket"]
+        (statement,) = [
+            each
+            for each in json.loads(functions.get_policy(**alias)["Policy"])["Statement"]
+            if each["Principal"] == {"Service": "s3.amazonaws.com"}
+        ]
+        condition = statement["Condition"]
+        assert condition["ArnLike"] == {"AWS:SourceArn": f"arn:aws:s3:::{bucket}"}
+        assert condition["StringEquals"] == {"AWS:SourceAccount": "123456789012"}
+        configuration = s3.get_bucket_notification_configuration(Bucket=bucket)
+        (told,) = configuration["LambdaFunctionConfigurations"]
+        assert told["LambdaFunctionArn"].endswith(f":function:{everything.name}:live")
+        functions.remove_permission(**alias, StatementId=statement["Sid"])
+        with pytest.raises(ClientError, match="Unable to validate"):
+            s3.put_bucket_notification_configuration(
+                Bucket=bucket,
+                NotificationConfiguration={"LambdaFunctionConfigurations": [told]},
+            )
+        functions.add_permission(
+            **alias,
+            StatementId=statement["Sid"],
+            Action="lambda:InvokeFunction",
+            Principal="s3.amazonaws.com",
+            SourceArn=f"arn:aws:s3:::{bucket}",
+            SourceAccount="123456789012",
+        )
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
+        )
+
+    def test_the_stream_is_read_as_it_should_be(self, everything: Emulated) -> None:
+        lambda_ = everything.client("lambda")
+        (mapping,) = lambda_.list_event_source_mappings()["EventSourceMappings"]
+        expected = {
+            "StartingPosition": "TRIM_HORIZON",
+            "BatchSize": 10_000,
+            "MaximumBatchingWindowInSeconds": 1,
+            "BisectBatchOnFunctionError": True,
+            "MaximumRetryAttempts": 10_000,
+            "MaximumRecordAgeInSeconds": 72_000,
+            "ParallelizationFactor": 1,
+        }
+        assert {name: mapping[name] for name in expected} == expected
+        assert mapping["FunctionArn"].endswith(f":function:{everything.name}:live")
+        queue = mapping["DestinationConfig"]["OnFailure"]["Destination"]
+        assert queue.endswith(f":{everything.name}-failures")
 
     def test_the_page_in_a_browser(self, everything: Emulated) -> None:
         """With the key, in a versioned bucket, under the CORS configuration that Terraform made."""
@@ -308,7 +472,9 @@ class TestOffAgainInPlace:
             s3.get_bucket_cors(Bucket=everything.outputs["reports_bucket"])
         remaining = checks.left(everything, "")
         assert remaining["functions"] == ["other"]
-        assert not remaining.keys() & {"topics", "budgets", "anomalies", "rules", "domains"}
+        gone = {"topics", "budgets", "anomalies", "rules", "domains", "queues", "streams"}
+        assert not remaining.keys() & gone
+        assert remaining["buckets"] == [everything.outputs["reports_bucket"]]
         answer = requests.post(everything.uri, json={"parameter": "a"}, timeout=30)
         assert answer.status_code == 200
         assert "versionId" not in answer.json()["url"]

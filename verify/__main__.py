@@ -193,6 +193,9 @@ def variables(name: str, region: str, email: str) -> dict[str, Any]:
         "enable_s3_versioning": True,
         "enable_xray": True,
         "cors_allowed_origins": [checks.PAGE],
+        "enable_inbox": True,
+        "stream_shards": 1,
+        "stream_window_seconds": 1,
         "log_retention_days": 1,
     }
 

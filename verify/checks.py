@@ -2,6 +2,7 @@
 runs them on an account: each has a sentence for a name, what is expected, and how to see it."""
 
 import datetime
+import gzip
 import json
 import random
 import re
@@ -88,7 +89,7 @@ ALWAYS: list[Check] = []
 """For every deployment."""
 
 OPTIONS: list[Check] = []
-"""With keys, CORS for PAGE and the schedule."""
+"""With keys, CORS for PAGE, the schedule, the inbox and the stream."""
 
 CHANGES: list[Check] = []
 """Change a deployment with keys in place. In this order."""
@@ -387,6 +388,85 @@ def the_schedule_repairs_the_report(place: Place) -> str:
     return f"{ran}; {repaired} the first"
 
 
+@check(
+    OPTIONS,
+    "A file in the inbox is counted once, plain or gzip, and tagged",
+    "plain: counted, ×3; gzip: counted, ×3; the file's own tags stay",
+)
+def the_inbox_counts_files(place: Place) -> str:
+    mark = uuid.uuid4().hex
+    texts = {
+        kind: f"\ufeff{kind}{mark} {kind.upper()}{mark}\n{kind}{mark}".encode() for kind in KINDS
+    }
+    upload(place, f"{mark} plain+ü.txt", texts["plain"], Tagging="owner=me")
+    upload(place, f"{mark}.txt.gz", gzip.compress(texts["gzip"]), Tagging="owner=me")
+    seen = []
+    for kind, key in zip(KINDS, [f"{mark} plain+ü.txt", f"{mark}.txt.gz"], strict=True):
+        outcome = tags(place, key)
+        counted = words(place).get(f"{kind}{mark}")
+        seen.append(f"{kind}: {outcome.get('wordtally')}, ×{counted}")
+        if outcome.get("owner") != "me":
+            seen.append(f"tags of {kind}: {sorted(outcome)}")
+    return "; ".join([*seen, "the file's own tags stay"])
+
+
+@check(
+    OPTIONS,
+    "A file that is no text is refused and tagged with the reason",
+    "not_utf8, no_words, damaged_gzip; nothing of it is counted",
+)
+def the_inbox_refuses_what_is_no_text(place: Place) -> str:
+    word = f"refused{uuid.uuid4().hex}"
+    files = {
+        "latin": f"{word} ".encode() + b"caf\xe9",
+        "marks": "!!! …".encode(),
+        "cut.gz": gzip.compress(f"{word} text".encode())[:-9],
+    }
+    for name, body in files.items():
+        upload(place, f"{word} {name}", body)
+    outcomes = [tags(place, f"{word} {name}").get("wordtally", "no tag") for name in files]
+    counted = "something" if word in words(place) else "nothing"
+    return f"{', '.join(outcomes)}; {counted} of it is counted"
+
+
+@check(
+    OPTIONS,
+    "With Prefer: respond-async a text is counted within seconds, once under its key",
+    "202 respond-async, 202 respond-async; ×2",
+)
+def a_text_is_counted_later(place: Place) -> str:
+    word = f"later{uuid.uuid4().hex}"
+    headers = {"prefer": "respond-async", "idempotency-key": word}
+    answers = [place.post(f"{word} {word}", **headers) for _ in range(2)]
+    seen = place.eventually(lambda: words(place).get(word), bool)
+    statuses = ", ".join(
+        f"{answer.status_code} {answer.headers.get('preference-applied')}" for answer in answers
+    )
+    return f"{statuses}; ×{seen}"
+
+
+@check(
+    OPTIONS,
+    "A producer's records are counted once; one that is no text is set aside, without its content",
+    "×3; set aside: invalid_json, without content",
+)
+def the_stream_counts_records(place: Place) -> str:
+    word = f"produced{uuid.uuid4().hex}"
+    texts = [json.dumps({"parameter": word}), json.dumps({"parameter": f"{word} {word}"})]
+    answer = place.client("kinesis").put_records(
+        StreamName=place.outputs["stream_name"],
+        Records=[
+            {"Data": data.encode(), "PartitionKey": "any"} for data in ["\n".join(texts), word]
+        ],
+    )
+    sequence = answer["Records"][1]["SequenceNumber"]
+    place.eventually(lambda: words(place).get(word), bool)
+    message = failure(place, lambda body: sequence in body)
+    content = "with content" if word in message else "without content"
+    reason = json.loads(message or "{}").get("reason", "nothing")
+    return f"×{words(place).get(word)}; set aside: {reason}, {content}"
+
+
 @check(CHANGES, "Without enable_page the page is gone", NO_PAGE)
 def the_page_goes_away(place: Place) -> str:
     """The next apply brings it back."""
@@ -508,6 +588,46 @@ def words(place: Place) -> dict[str, int]:
     return {item["word"]["S"]: int(item["times"]["N"]) for page in pages for item in page["Items"]}
 
 
+KINDS = ["plain", "gzip"]
+"""Of a file in the inbox."""
+
+
+def upload(place: Place, key: str, body: bytes, **options: str) -> None:
+    """Put a file into the inbox."""
+    bucket = place.outputs["inbox_bucket"]
+    place.client("s3").put_object(Bucket=bucket, Key=key, Body=body, **options)
+
+
+def tags(place: Place, key: str) -> dict[str, str]:
+    """The tags of a file in the inbox, once there is its outcome among them."""
+
+    def found() -> dict[str, str]:
+        answer = place.client("s3").get_object_tagging(
+            Bucket=place.outputs["inbox_bucket"], Key=key
+        )
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    return place.eventually(found, lambda seen: "wordtally" in seen)
+
+
+def failure(place: Place, wanted: Callable[[str], bool]) -> str:
+    """The body of the wanted message in the failure queue, which is deleted there; empty if there is
+    none."""
+    queue = {"QueueUrl": place.outputs["failure_queue_url"]}
+    sqs = place.client("sqs")
+
+    def found() -> str:
+        for message in sqs.receive_message(
+            **queue, MaxNumberOfMessages=10, VisibilityTimeout=1
+        ).get("Messages", []):
+            if wanted(message["Body"]):
+                sqs.delete_message(**queue, ReceiptHandle=message["ReceiptHandle"])
+                return str(message["Body"])
+        return ""
+
+    return place.eventually(found, bool)
+
+
 def signed(signer: Any, url: str, age_seconds: int) -> AWSRequest:
     """A GET of `url`, signed that long ago."""
     request = AWSRequest("GET", url)
@@ -557,8 +677,10 @@ def left(place: Place, name: str) -> dict[str, list[str]]:
         ("domains", "apigatewayv2", "get_domain_names", "Items", "DomainName"),
         ("functions", "lambda", "list_functions", "Functions", "FunctionName"),
         ("logs", "logs", "describe_log_groups", "logGroups", "logGroupName"),
+        ("queues", "sqs", "list_queues", "QueueUrls", ""),
         ("roles", "iam", "list_roles", "Roles", "RoleName"),
         ("rules", "events", "list_rules", "Rules", "Name"),
+        ("streams", "kinesis", "list_streams", "StreamNames", ""),
         ("tables", "dynamodb", "list_tables", "TableNames", ""),
         ("topics", "sns", "list_topics", "Topics", "TopicArn"),
     ]:

@@ -165,7 +165,7 @@ class Emulated(Place):
     """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed routes are
     served on this machine."""
 
-    patience_seconds = 5  # a line in the log comes after the answer
+    patience_seconds = 30  # a line in the log comes after the answer, and a file is counted later
     pause_seconds = 0.1
     account = ACCOUNT
     region = aws.REGION
@@ -189,6 +189,7 @@ class Emulated(Place):
                 self._server.prepare()
                 threading.Thread(target=self._server.serve, daemon=True).start()
             self._product.answer_at(self._server)
+            self._product.listen()
         return self._product
 
     @property
@@ -208,6 +209,11 @@ class Emulated(Place):
 
     def log(self, function: str) -> list[str]:
         return self.product.functions[function].log
+
+    def serve_anew(self) -> None:
+        """With new function instances, and the stream read from its beginning."""
+        self._stop()
+        assert self.product
 
     def apply(self, refresh: bool = True, **changes: Any) -> None:
         self._stop()

@@ -1,0 +1,254 @@
+"""A stream's event source mapping: reads the shards and calls the function as Lambda's pollers do.
+
+Each record is delivered at least once and at first in order: a batch that fails is bisected and retried,
+and now and then the end of a batch comes again with the next one.
+"""
+
+import base64
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from local import aws
+from local.gateway import Event, Function, FunctionError
+
+MAX_BATCH_BYTES = 4_500_000
+"""Of data. Lambda takes 6 MB, and the data is base64 there."""
+
+AGAIN_EVERY = 3
+"""Each third batch of a shard begins with the end of the one before."""
+
+LONGEST_PAUSE_SECONDS = 2.0
+"""Between two attempts to deliver a batch."""
+
+IDLE_SECONDS = 0.2
+"""Between two looks at the shards, as often as Kinesis lets a shard be read."""
+
+Record = dict[str, Any]
+"""As GetRecords answers it."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Batch:
+    records: list[Record]
+    retries: int = 0
+
+
+@dataclass
+class _Shard:
+    id: str
+    iterator: str | None
+    gathered: list[Record] = field(default_factory=list)
+    gathering_since: float = 0
+    todo: list[_Batch] = field(default_factory=list)
+    """The batch that is being delivered, in the parts that bisection made of it."""
+    not_before: float = 0
+    batches: int = 0
+    last: list[Record] = field(default_factory=list)
+
+
+class EventSourceMapping:
+    """`mapping` is what Lambda's GetEventSourceMapping answers. `kinesis` is a client with the rights of
+    the function's role. `send` sends a message to the destination for failures, if there is one."""
+
+    def __init__(
+        self,
+        mapping: Mapping[str, Any],
+        function: Function,
+        kinesis: Any,
+        send: Callable[[Event], object],
+    ) -> None:
+        self._mapping = mapping
+        self._stream = {"StreamARN": mapping["EventSourceArn"]}
+        self._function = function
+        self._kinesis = kinesis
+        self._send = send
+        self._shards: dict[str, _Shard] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Deliver from now on. Raise ClientError if the role may not read the stream."""
+        self._kinesis.describe_stream(**self._stream)
+        self._kinesis.describe_stream_summary(**self._stream)
+        self._find_shards()
+        for shard in self._shards.values():
+            self._read(shard)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the call in flight. What is not delivered then will be read again."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(IDLE_SECONDS):
+            try:
+                self.step()
+            except Exception:  # whatever it is, Lambda goes on
+                logger.exception("the stream could not be read")
+
+    def step(self) -> None:
+        """Look at each shard once, and make at most one call for it."""
+        self._find_shards()
+        for shard in self._shards.values():
+            if not shard.todo:
+                self._read(shard)
+                self._gather(shard)
+            if shard.todo and time.monotonic() >= shard.not_before:
+                self._deliver(shard)
+
+    def _find_shards(self) -> None:
+        for found in self._kinesis.list_shards(**self._stream)["Shards"]:
+            if found["ShardId"] not in self._shards:
+                answer = self._kinesis.get_shard_iterator(
+                    **self._stream,
+                    ShardId=found["ShardId"],
+                    ShardIteratorType=self._mapping["StartingPosition"],
+                )
+                shard = _Shard(found["ShardId"], answer["ShardIterator"])
+                self._shards[shard.id] = shard
+
+    def _read(self, shard: _Shard) -> None:
+        if not shard.iterator:  # it was split or merged, and read to its end
+            return
+        answer = self._kinesis.get_records(**self._stream, ShardIterator=shard.iterator)
+        shard.iterator = answer.get("NextShardIterator")
+        if answer["Records"] and not shard.gathered:
+            shard.gathering_since = time.monotonic()
+        shard.gathered += answer["Records"]
+
+    def _gather(self, shard: _Shard) -> None:
+        """Make a batch of what was read, if it is large enough or has waited for long enough."""
+        batch: list[Record] = []
+        size = 0
+        for record in shard.gathered[: self._mapping["BatchSize"]]:
+            size += len(record["Data"])
+            if batch and size > MAX_BATCH_BYTES:
+                break
+            batch.append(record)
+        full = len(batch) == self._mapping["BatchSize"] or len(batch) < len(shard.gathered)
+        waited = time.monotonic() - shard.gathering_since
+        if not batch or not (full or waited >= self._mapping["MaximumBatchingWindowInSeconds"]):
+            return
+        del shard.gathered[: len(batch)]
+        shard.batches += 1
+        again = shard.last[-2:] if shard.batches % AGAIN_EVERY == 0 else []
+        shard.last = batch
+        shard.todo = [_Batch(again + batch)]
+
+    def _deliver(self, shard: _Shard) -> None:
+        """Call the function with the first batch; on an error, bisect it, keep it or give it up."""
+        batch = shard.todo.pop(0)
+        oldest = time.time() - self._mapping["MaximumRecordAgeInSeconds"]
+        expired = [each for each in batch.records if _arrived_at(each) < oldest]
+        if expired:
+            self._give_up(shard, expired, "RecordAgeExceeded", batch.retries)
+            batch.records = batch.records[len(expired) :]
+        if not batch.records:
+            return
+        try:
+            self._function.invoke(self._event(shard, batch.records))
+        except FunctionError:
+            most = self._mapping["MaximumRetryAttempts"]
+            if self._mapping["BisectBatchOnFunctionError"] and len(batch.records) > 1:
+                middle = len(batch.records) // 2  # splitting uses up no retries
+                halves = batch.records[:middle], batch.records[middle:]
+                shard.todo = [*(_Batch(half, batch.retries) for half in halves), *shard.todo]
+            elif 0 <= most <= batch.retries:
+                self._give_up(shard, batch.records, "RetryAttemptsExhausted", batch.retries + 1)
+            else:
+                pause = min(0.1 * 2 ** min(batch.retries, 9), LONGEST_PAUSE_SECONDS)
+                shard.not_before = time.monotonic() + pause
+                shard.todo.insert(0, _Batch(batch.records, batch.retries + 1))
+
+    def _give_up(self, shard: _Shard, records: list[Record], condition: str, calls: int) -> None:
+        self._send(
+            {
+                "version": "1.0",
+                "requestContext": {
+                    "functionArn": self._mapping["FunctionArn"],
+                    "condition": condition,
+                    "approximateInvokeCount": calls,
+                },
+                "KinesisBatchInfo": {
+                    "shardId": shard.id,
+                    "startSequenceNumber": records[0]["SequenceNumber"],
+                    "endSequenceNumber": records[-1]["SequenceNumber"],
+                    "batchSize": len(records),
+                    "streamArn": self._mapping["EventSourceArn"],
+                },
+            }
+        )
+
+    def _event(self, shard: _Shard, records: list[Record]) -> Event:
+        return {
+            "Records": [
+                {
+                    "eventID": f"{shard.id}:{record['SequenceNumber']}",
+                    "eventName": "aws:kinesis:record",
+                    "eventSource": "aws:kinesis",
+                    "eventSourceARN": self._mapping["EventSourceArn"],
+                    "eventVersion": "1.0",
+                    "awsRegion": aws.REGION,
+                    "kinesis": {
+                        "kinesisSchemaVersion": "1.0",
+                        "partitionKey": record["PartitionKey"],
+                        "sequenceNumber": record["SequenceNumber"],
+                        "data": base64.b64encode(record["Data"]).decode(),
+                        "approximateArrivalTimestamp": _arrived_at(record),
+                    },
+                }
+                for record in records
+            ]
+        }
+
+
+def _arrived_at(record: Record) -> float:
+    return float(record["ApproximateArrivalTimestamp"].timestamp())
+
+
+def mend_kinesis() -> None:
+    """moto numbers the records of each shard from 1, and calls the functions itself, in Docker. Here the
+    numbers have 56 digits and grow with time, so that a new stream of the same name goes on.
+
+    moto also drops the tags that a stream is created with: eternal drift."""
+    from moto.awslambda.models import LambdaBackend
+    from moto.kinesis.models import Record as Stored
+    from moto.kinesis.models import Shard
+    from moto.kinesis.responses import KinesisResponse
+
+    create = KinesisResponse.create_stream
+
+    def create_stream(self: Any) -> Any:
+        answer = create(self)
+        tags = self._get_param("Tags") or {}
+        self.kinesis_backend.streams[self._get_param("StreamName")].tags.update(tags)
+        return answer
+
+    def put_record(self: Any, partition_key: str, data: str, explicit_hash_key: str) -> str:
+        after = next(reversed(self.records), 0)
+        number = max(after + 1, time.time_ns() * 10**37)
+        self.records[number] = Stored(partition_key, data, number, explicit_hash_key)
+        return str(number)
+
+    KinesisResponse.create_stream = create_stream
+    Shard.put_record = put_record
+    LambdaBackend.send_kinesis_message = lambda *_, **__: None
+
+
+def send_to(sqs: Any, queue_arn: str | None) -> Callable[[Event], object]:
+    """What sends a message to a queue; without one it is dropped."""
+    if not queue_arn:
+        return lambda _: None
+    name = queue_arn.split(":")[-1]
+    url = sqs.meta.endpoint_url + f"/{queue_arn.split(':')[4]}/{name}"
+    return lambda message: sqs.send_message(QueueUrl=url, MessageBody=json.dumps(message))

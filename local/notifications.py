@@ -1,0 +1,170 @@
+"""Uploads that a bucket announces to a function: S3's part in the emulated AWS, and Lambda's part here.
+
+S3 announces an upload at least once, and calls the function asynchronously: Lambda retries it and at
+last sends it to the destination for failures.
+"""
+
+import itertools
+import json
+import logging
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from local import aws, permissions
+from local.gateway import Event, Function, FunctionError
+
+AGAIN_EVERY = 3
+"""Each third announcement comes twice."""
+
+RETRY_PAUSE_SECONDS = 0.1
+"""Before the first retry of a call, then twice that. Lambda waits for one and two minutes."""
+
+_PATH = "/announcements"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """What Lambda does with a call that fails."""
+
+    retries: int
+    send: Callable[[Event], object]
+    """Sends a message to the destination for failures, if there is one."""
+
+
+class Announcements:
+    """Calls functions for the uploads that the emulated AWS at `cloud` announces.
+
+    `function_for` returns the function behind an alias's ARN, if the bucket with the other ARN may
+    call it, and what becomes of calls that fail.
+    """
+
+    def __init__(
+        self, cloud: str, function_for: Callable[[str, str], tuple[Function, Destination]]
+    ) -> None:
+        self._cloud = cloud
+        self._function_for = function_for
+        self._numbers = itertools.count(1)
+        self._stopping = threading.Event()
+        self._calls = ThreadPoolExecutor(2)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more announcements, and finish the calls in flight."""
+        self._stopping.set()
+        self._thread.join()
+        self._calls.shutdown()
+
+    def _listen(self) -> None:
+        while not self._stopping.wait(0.1):
+            for announced in take(self._cloud):
+                times = 1 if next(self._numbers) % AGAIN_EVERY else 2
+                for _ in range(times):
+                    self._calls.submit(self._call, announced["function"], announced["event"])
+
+    def _call(self, function_arn: str, event: Event) -> None:
+        bucket_arn = event["Records"][0]["s3"]["bucket"]["arn"]
+        try:
+            function, destination = self._function_for(function_arn, bucket_arn)
+            call_asynchronously(function, function_arn, event, destination, self._stopping.wait)
+        except Exception:  # whatever it is, nobody waits for this call
+            logger.exception("an announced upload reached neither function nor destination")
+
+
+def call_asynchronously(
+    function: Function,
+    function_arn: str,
+    event: Event,
+    destination: Destination,
+    pause: Callable[[float], object] = time.sleep,
+) -> None:
+    for attempt in range(destination.retries + 1):
+        try:
+            function.invoke(event)
+        except FunctionError as error:
+            said = str(error)
+        else:
+            return
+        if attempt < destination.retries:
+            pause(RETRY_PAUSE_SECONDS * 2**attempt)
+    destination.send(
+        {
+            "version": "1.0",
+            "requestContext": {
+                "functionArn": function_arn,
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": destination.retries + 1,
+            },
+            "requestPayload": event,
+            "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+            "responsePayload": {"errorMessage": said},
+        }
+    )
+
+
+def take(cloud: str) -> list[dict[str, Any]]:
+    """What was announced since this was called last: each with the ARN of a `function` and an `event`."""
+    request = urllib.request.Request(cloud + _PATH, b"", method="POST")
+    with urllib.request.urlopen(request) as opened:  # nosec B310 # always http://127.0.0.1
+        announced: list[dict[str, Any]] = json.load(opened)
+    return announced
+
+
+def announcing_uploads(application: aws.Wsgi) -> aws.Wsgi:
+    """`POST /announcements` for `take`. moto would call the functions itself, in Docker.
+
+    As S3 does, refuse to notify a function that the bucket may not call.
+    """
+    from moto.awslambda.models import lambda_backends
+    from moto.s3 import notifications
+    from moto.s3.exceptions import S3ClientError
+    from moto.s3.models import FakeBucket
+
+    waiting: list[dict[str, Any]] = []
+    numbers = itertools.count(1)
+    event_of, configure = (
+        notifications._get_s3_event,
+        FakeBucket.set_notification_configuration,
+    )
+
+    def get_event(event_name: str, bucket: Any, key: Any, notification_id: str) -> Event:
+        event: Event = event_of(event_name, bucket, key, notification_id)
+        announced = event["Records"][0]["s3"]["object"]
+        announced["sequencer"] = f"{next(numbers):016X}"
+        if bucket.is_versioned:
+            announced["versionId"] = key.version_id
+        return event
+
+    def announce(_: str, event: Event, function_arn: str, __: str) -> None:
+        waiting.append({"function": function_arn, "event": event})
+
+    def set_notification_configuration(self: Any, configuration: dict[str, Any] | None) -> None:
+        configure(self, configuration)
+        for each in self.notification_configuration.cloud_function if configuration else []:
+            name, alias = each.arn.split(":")[6:]
+            functions = lambda_backends[permissions.ACCOUNT][aws.REGION]
+            policy = json.loads(functions.get_policy(name, alias))["Policy"]
+            if not permissions.lets_call(policy, "s3.amazonaws.com", self.arn):
+                self.notification_configuration = None
+                raise S3ClientError("InvalidArgument", "Unable to validate the destination")
+
+    notifications._get_s3_event = get_event
+    notifications._invoke_awslambda = announce
+    FakeBucket.set_notification_configuration = set_notification_configuration
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != _PATH:
+            return application(environ, start_response)
+        taken = [waiting.pop(0) for _ in range(len(waiting))]
+        body = json.dumps(taken).encode()
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    return serve
