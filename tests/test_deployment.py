@@ -383,6 +383,39 @@ class TestEverythingOn:
             Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
         )
 
+    def test_inbox_stream_and_queue_are_private_and_encrypted(self, everything: Emulated) -> None:
+        s3, outputs = everything.client("s3"), everything.outputs
+        bucket = {"Bucket": outputs["inbox_bucket"]}
+        blocked = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
+        assert (len(blocked), set(blocked.values())) == (4, {True})
+        (ownership,) = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
+        assert ownership == {"ObjectOwnership": "BucketOwnerEnforced"}
+        (encryption,) = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"][
+            "Rules"
+        ]
+        assert encryption["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+        assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
+        checks.upload(everything, "secret", b"secret")
+        address = f"{everything.cloud}/{outputs['inbox_bucket']}/secret"
+        assert requests.get(address, timeout=30).status_code == 403
+        assert requests.put(address, b"other", timeout=30).status_code == 403
+        stream = everything.client("kinesis").describe_stream(StreamName=outputs["stream_name"])[
+            "StreamDescription"
+        ]
+        assert (stream["EncryptionType"], stream["KeyId"]) == ("KMS", "alias/aws/kinesis")
+        assert (len(stream["Shards"]), stream["RetentionPeriodHours"]) == (2, 24)
+        queue = everything.client("sqs").get_queue_attributes(
+            QueueUrl=outputs["failure_queue_url"], AttributeNames=["All"]
+        )["Attributes"]
+        assert (queue["SqsManagedSseEnabled"], queue["MessageRetentionPeriod"]) == (
+            "true",
+            "1209600",
+        )
+        for policy in [queue["Policy"], s3.get_bucket_policy(**bucket)["Policy"]]:
+            (statement,) = json.loads(policy)["Statement"]
+            assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
     def test_the_stream_is_read_as_it_should_be(self, everything: Emulated) -> None:
         lambda_ = everything.client("lambda")
         (mapping,) = lambda_.list_event_source_mappings()["EventSourceMappings"]

@@ -1,0 +1,142 @@
+"""The look-alike of Lambda's pollers, against a stream of the emulated AWS."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from local import aws
+from local.event_source_mapping import AGAIN_EVERY, EventSourceMapping
+from local.gateway import Event, FunctionError
+
+STREAM = "records"
+
+
+class Recorder:
+    """A function that fails for records that `fails` names."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.fails: set[str] = set()
+
+    def invoke(self, event: Event) -> None:
+        self.calls.append([record["kinesis"]["partitionKey"] for record in event["Records"]])
+        if self.fails & set(self.calls[-1]):
+            raise FunctionError
+
+
+@pytest.fixture
+def put(cloud: str) -> Iterator[Callable[..., None]]:
+    kinesis = aws.client("kinesis", cloud)
+    kinesis.create_stream(StreamName=STREAM, ShardCount=1)
+
+    def put(*names: str) -> None:
+        for name in names:
+            kinesis.put_record(StreamName=STREAM, Data=b"data", PartitionKey=name)
+
+    yield put
+    kinesis.delete_stream(StreamName=STREAM)
+
+
+@pytest.fixture
+def function() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def queue() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def mapping(
+    cloud: str, put: Callable[..., None], function: Recorder, queue: list[Event]
+) -> Callable[..., EventSourceMapping]:
+    def make(**settings: Any) -> EventSourceMapping:
+        arn = f"arn:aws:kinesis:{aws.REGION}:123456789012:stream/{STREAM}"
+        described = {
+            "EventSourceArn": arn,
+            "FunctionArn": "arn:aws:lambda:function:live",
+            "StartingPosition": "TRIM_HORIZON",
+            "BatchSize": 100,
+            "MaximumBatchingWindowInSeconds": 0,
+            "BisectBatchOnFunctionError": True,
+            "MaximumRetryAttempts": 2,
+            "MaximumRecordAgeInSeconds": 3600,
+            **settings,
+        }
+        return EventSourceMapping(
+            described, function, aws.client("kinesis", cloud), lambda it: queue.append(it)
+        )
+
+    return make
+
+
+def steps(mapping: EventSourceMapping, done: Callable[[], bool]) -> None:
+    while not done():
+        mapping.step()
+
+
+def test_records_come_in_batches_and_in_order(
+    put: Callable[..., None], function: Recorder, mapping: Callable[..., EventSourceMapping]
+) -> None:
+    put("a", "b", "c")
+    reader = mapping(BatchSize=2)
+    steps(reader, lambda: len(function.calls) == 2)
+    assert function.calls == [["a", "b"], ["c"]]
+
+
+def test_now_and_then_the_end_of_a_batch_comes_again(
+    put: Callable[..., None], function: Recorder, mapping: Callable[..., EventSourceMapping]
+) -> None:
+    reader = mapping()
+    for number in range(AGAIN_EVERY):
+        put(str(number))
+        reader.step()
+    assert function.calls == [["0"], ["1"], ["1", "2"]]
+
+
+def test_within_the_window_records_are_gathered(
+    put: Callable[..., None], function: Recorder, mapping: Callable[..., EventSourceMapping]
+) -> None:
+    reader = mapping(MaximumBatchingWindowInSeconds=300, BatchSize=3)
+    for name in "ab":
+        put(name)
+        reader.step()
+    assert function.calls == []
+    put("c")
+    reader.step()
+    assert function.calls == [["a", "b", "c"]]
+
+
+def test_a_batch_that_fails_is_bisected_and_the_rest_ends_in_the_queue(
+    put: Callable[..., None],
+    function: Recorder,
+    queue: list[Event],
+    mapping: Callable[..., EventSourceMapping],
+) -> None:
+    put("a", "b", "bad", "c")
+    function.fails = {"bad"}
+    reader = mapping()
+    steps(reader, lambda: ["c"] in function.calls)
+    tries = [["bad"]] * 3  # splitting uses up no retries
+    parts = [["a", "b"], ["bad", "c"]]
+    assert function.calls == [["a", "b", "bad", "c"], *parts, *tries, ["c"]]
+    (message,) = queue
+    assert message["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert message["KinesisBatchInfo"]["batchSize"] == 1
+    assert "data" not in json.dumps(message)
+
+
+def test_records_that_are_too_old_end_in_the_queue(
+    put: Callable[..., None],
+    function: Recorder,
+    queue: list[Event],
+    mapping: Callable[..., EventSourceMapping],
+) -> None:
+    put("a")
+    reader = mapping(MaximumRecordAgeInSeconds=-60)
+    steps(reader, lambda: bool(queue))
+    assert function.calls == []
+    assert queue[0]["requestContext"]["condition"] == "RecordAgeExceeded"
