@@ -1,7 +1,8 @@
 """A stream's event source mapping: reads the shards and calls the function as Lambda's pollers do.
 
 Each record is delivered at least once and at first in order: a batch that fails is bisected and retried,
-and now and then the end of a batch comes again with the next one.
+and now and then the end of a batch comes again with the next one. Where a shard was split or merged, its
+children wait until all of its records are delivered.
 """
 
 import base64
@@ -9,6 +10,7 @@ import json
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +45,7 @@ class _Batch:
 @dataclass
 class _Shard:
     id: str
-    iterator: str | None
+    iterator: str
     gathered: list[Record] = field(default_factory=list)
     gathering_since: float = 0
     todo: list[_Batch] = field(default_factory=list)
@@ -51,6 +53,14 @@ class _Shard:
     not_before: float = 0
     batches: int = 0
     last: list[Record] = field(default_factory=list)
+    is_closed: bool = False
+    """It was split or merged."""
+    is_at_end: bool = False
+    """The last look at it found nothing."""
+
+    @property
+    def is_done(self) -> bool:
+        return self.is_closed and self.is_at_end and not self.gathered and not self.todo
 
 
 class EventSourceMapping:
@@ -107,21 +117,28 @@ class EventSourceMapping:
                 self._deliver(shard)
 
     def _find_shards(self) -> None:
-        for found in self._kinesis.list_shards(**self._stream)["Shards"]:
-            if found["ShardId"] not in self._shards:
+        """Add the new shards whose parents are done."""
+        answer = self._kinesis.list_shards(**self._stream)
+        for found in answer["Shards"]:
+            name = found["ShardId"]
+            parents = {found.get("ParentShardId"), found.get("AdjacentParentShardId")}
+            known = [self._shards.get(parent) for parent in parents - {None}]
+            if name not in self._shards and all(shard and shard.is_done for shard in known):
                 answer = self._kinesis.get_shard_iterator(
                     **self._stream,
-                    ShardId=found["ShardId"],
+                    ShardId=name,
                     ShardIteratorType=self._mapping["StartingPosition"],
                 )
-                shard = _Shard(found["ShardId"], answer["ShardIterator"])
-                self._shards[shard.id] = shard
+                self._shards[name] = _Shard(name, answer["ShardIterator"])
+            if name in self._shards:
+                ends = "EndingSequenceNumber" in found["SequenceNumberRange"]
+                self._shards[name].is_closed = ends
 
     def _read(self, shard: _Shard) -> None:
-        if not shard.iterator:  # it was split or merged, and read to its end
-            return
+        was_closed = shard.is_closed  # so that nothing can be appended any more
         answer = self._kinesis.get_records(**self._stream, ShardIterator=shard.iterator)
-        shard.iterator = answer.get("NextShardIterator")
+        shard.iterator = answer["NextShardIterator"]
+        shard.is_at_end = was_closed and not answer["Records"]
         if answer["Records"] and not shard.gathered:
             shard.gathering_since = time.monotonic()
         shard.gathered += answer["Records"]
@@ -220,10 +237,12 @@ def mend_kinesis() -> None:
     """moto numbers the records of each shard from 1, and calls the functions itself, in Docker. Here the
     numbers have 56 digits and grow with time, so that a new stream of the same name goes on.
 
-    moto also drops the tags that a stream is created with: eternal drift."""
+    moto also drops the tags that a stream is created with, which is eternal drift; it moves the records
+    of a shard that is split or merged to its children, under other numbers, and appends to it all the
+    same."""
     from moto.awslambda.models import LambdaBackend
     from moto.kinesis.models import Record as Stored
-    from moto.kinesis.models import Shard
+    from moto.kinesis.models import Shard, Stream
     from moto.kinesis.responses import KinesisResponse
 
     create = KinesisResponse.create_stream
@@ -240,6 +259,31 @@ def mend_kinesis() -> None:
         self.records[number] = Stored(partition_key, data, number, explicit_hash_key)
         return str(number)
 
+    def keeping_records(reshard: Callable[..., None]) -> Callable[..., None]:
+        def keep(self: Any, *named: str) -> None:
+            shards = [self.shards[name] for name in named if name in self.shards]
+            records = [shard.records for shard in shards]
+            for shard in shards:
+                shard.records = OrderedDict()
+            reshard(self, *named)
+            for shard, kept in zip(shards, records, strict=True):
+                shard.records = kept
+
+        return keep
+
+    find = Stream.get_shard_for_key
+
+    def get_shard_for_key(self: Any, *key: str) -> Any:
+        every = self.shards
+        self.shards = {name: shard for name, shard in every.items() if shard.is_open}
+        try:
+            return find(self, *key)
+        finally:
+            self.shards = every
+
+    Stream.get_shard_for_key = get_shard_for_key
+    Stream.split_shard = keeping_records(Stream.split_shard)
+    Stream.merge_shards = keeping_records(Stream.merge_shards)
     KinesisResponse.create_stream = create_stream
     Shard.put_record = put_record
     LambdaBackend.send_kinesis_message = lambda *_, **__: None

@@ -26,6 +26,12 @@ class Recorder:
             raise FunctionError
 
 
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[str]:
+    with aws.running("local.whole_aws") as url:
+        yield url
+
+
 @pytest.fixture
 def put(cloud: str) -> Iterator[Callable[..., None]]:
     kinesis = aws.client("kinesis", cloud)
@@ -140,3 +146,41 @@ def test_records_that_are_too_old_end_in_the_queue(
     steps(reader, lambda: bool(queue))
     assert function.calls == []
     assert queue[0]["requestContext"]["condition"] == "RecordAgeExceeded"
+
+
+def test_the_children_of_a_shard_wait_for_their_parent(
+    cloud: str,
+    put: Callable[..., None],
+    function: Recorder,
+    mapping: Callable[..., EventSourceMapping],
+) -> None:
+    put("a", "b")
+    aws.client("kinesis", cloud).split_shard(
+        StreamName=STREAM, ShardToSplit="shardId-000000000000", NewStartingHashKey=str(2**127)
+    )
+    put("c", "d", "e")
+    function.fails = {"b"}
+    reader = mapping(MaximumRetryAttempts=-1)
+    steps(reader, lambda: function.calls.count(["b"]) == 2)
+    function.fails = set()
+    steps(reader, lambda: {"c", "d", "e"} <= {name for call in function.calls for name in call})
+    assert function.calls[:4] == [["a", "b"], ["a"], ["b"], ["b"]]
+    assert function.calls[4] == ["b"]
+    assert sorted(name for call in function.calls[5:] for name in call) == ["c", "d", "e"]
+
+
+def test_sequence_numbers_are_long_and_go_on_in_a_new_stream(
+    cloud: str, put: Callable[..., None]
+) -> None:
+    kinesis = aws.client("kinesis", cloud)
+
+    def append() -> str:
+        answer = kinesis.put_record(StreamName=STREAM, Data=b"data", PartitionKey="a")
+        return str(answer["SequenceNumber"])
+
+    first, second = append(), append()
+    kinesis.delete_stream(StreamName=STREAM)
+    kinesis.create_stream(StreamName=STREAM, ShardCount=1)
+    third = append()
+    assert first < second < third
+    assert len(third) == 56
