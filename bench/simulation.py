@@ -205,6 +205,20 @@ def fed(outcome: Outcome) -> Sequence[object]:
     )
 
 
+def stream_ceilings(outcomes: Sequence[Outcome]) -> list[tuple[str, float, float, float]]:
+    """Each limit, what a text takes of it, and the texts a second that follow."""
+    found = {outcome.feed: outcome for outcome in outcomes}
+    alone, few, many = (found[feed] for feed in (Feed(1_000, 1), Feed.of(1_000), Feed.of(10_000)))
+    taken = [
+        ("writes of a new table, and this project's bound", 4_000, few.write_units),
+        ("records of a shard", 1_000, 1.0),
+        ("the function of a shard: one batch at a time", 1, alone.busy / alone.feed.rate),
+        ("writes of a table, account quota", 40_000, many.write_units),
+        ("requests to the HTTP APIs of an account", API_REQUESTS, 1.0),
+    ]
+    return [(name, limit, each, limit / each) for name, limit, each in taken]
+
+
 def show_stream() -> list[Outcome]:
     """Print what comes of FEEDS."""
     outcomes = [streamed.run(feed, windows=2 if feed.rate > 1_000 else 4) for feed in FEEDS]
@@ -214,6 +228,14 @@ def show_stream() -> list[Outcome]:
         "*Stamped* is a proposal, not built: docs/scale.md. From 100 % on a function falls behind,"
     )
     print("and the age grows for as long as the load lasts.")
+    table(
+        "Ceilings of the stream as built, by what a text takes",
+        "ceiling | limit | a text takes | texts/s",
+        (
+            (name, f"{limit:,.0f}", f"{each:.2g}" if each < 0.1 else f"{each:.2f}", f"{rate:,.0f}")
+            for name, limit, each, rate in stream_ceilings(outcomes)
+        ),
+    )
     return outcomes
 
 

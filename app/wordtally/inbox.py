@@ -21,7 +21,8 @@ from wordtally.once import Marker
 from wordtally.work import Work
 
 MAX_BYTES = 100 * 1024 * 1024
-"""Of a file, and of what a compressed one contains. At 5 MB of prose a second it is read in 20 s."""
+"""Of a file, and of what a compressed one contains. Reading that much prose takes about 35 s of CPU:
+docs/bench.md, A file."""
 
 BLOCK_BYTES = 1024 * 1024
 """Read from S3 at once."""
