@@ -1,8 +1,9 @@
-"""Random walks: requests, links, crashes, lost answers, reconciliations, deletions of the report and of
-words, and new versions in any order, against a model of what may be counted. On the fakes, which keep
-the contract of the real clients, so that thousands of steps are quick; and, shorter, with each client
-of AWS on the fakes' wire."""
+"""Random walks: requests, links, files, records of the stream, crashes, lost answers, reconciliations,
+deletions of the report and of words, and new versions in any order, against a model of what may be
+counted. On the fakes, which keep the contract of the real clients, so that thousands of steps are quick;
+and, shorter, with each client of AWS on the fakes' wire."""
 
+import gzip
 import itertools
 import json
 import os
@@ -18,15 +19,30 @@ import fake_aws
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import Effect, FakeAws
-from fakes import FakeClient, FakeDynamoDB, FakeS3, counts_over, reports_over, timed_out
+from fakes import (
+    FakeClient,
+    FakeDynamoDB,
+    FakeKinesis,
+    FakeS3,
+    FakeSqs,
+    counts_over,
+    files_over,
+    reports_over,
+    stream_over,
+    timed_out,
+)
 from faults import Killed, cut, cut_afterwards
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from on_fakes import stored
-from wordtally import handler, once, ranking
+from test_inbox import notification
+from test_stream import event as records
+from wordtally import handler, once, ranking, stream
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError
+from wordtally.errors import Unavailable
+from wordtally.inbox import Inbox
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
 from wordtally.settings import Settings
@@ -96,25 +112,31 @@ class Faulty:
 class Instance:
     """On the fakes: both kinds of fault happen in the client."""
 
-    def __init__(self, table: FakeClient, bucket: FakeClient, scan_up_to_words: int) -> None:
+    def __init__(self, walk: "Walk") -> None:
         self.plan = Plan()
 
         def faulty(client: FakeClient) -> Any:
             return Faulty(client, self.plan)
 
-        reports = reports_over(faulty(bucket))
+        table, reports = faulty(walk.table), reports_over(faulty(walk.bucket))
         self.ranking = Ranking(
-            counts_over(faulty(table)), reports, scan_up_to_words, pause=lambda attempt: None
+            counts_over(table), reports, walk.scan_up_to_words, pause=lambda attempt: None
         )
-        self.application = handler.Application(self.ranking, reports, 24)
+        inbox = Inbox(files_over(faulty(walk.files)), self.ranking, max_words=1_000)
+        both = stream_over(table, self.ranking, faulty(walk.kinesis), faulty(walk.queue))
+        self.application = handler.Application(
+            self.ranking, reports, 24, lambda: inbox, lambda: both
+        )
 
 
 class Walk(RuleBasedStateMachine):
     keyed = Bundle("keyed")
+    uploads = Bundle("uploads")
 
     @initialize(scan_up_to_words=st.sampled_from([0, 5, 100]), versioned=st.booleans())
     def begin(self, scan_up_to_words: int, versioned: bool) -> None:
         self.table, self.bucket = FakeDynamoDB(), FakeS3(versioned)
+        self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
         self.scan_up_to_words = scan_up_to_words
         self.instances = [self.new_instance() for _ in range(2)]
         self.least: Counter[str] = Counter()
@@ -123,23 +145,27 @@ class Walk(RuleBasedStateMachine):
         self.sent: set[str] = set()  # keys whose texts may be counted
         self.done: set[str] = set()  # keys that were answered 200
         self.behind = False  # whether a failed request may have left the report behind
-        self.chunks = mock.patch.object(once, "CHUNK_WORDS", 2)
-        self.chunks.start()
+        self.texts: list[tuple[str, list[str]]] = []  # of the records: key or other name, and words
+        self.delivered = 0  # records of the stream that Lambda need not deliver again
+        self.small = ExitStack()
+        self.small.enter_context(mock.patch.object(once, "CHUNK_WORDS", 2))
+        self.small.enter_context(mock.patch.object(stream, "MAX_PLAN_BYTES", 100))
 
-    def new_instance(self) -> Instance:
-        return Instance(self.table, self.bucket, self.scan_up_to_words)
+    def new_instance(self) -> Any:
+        return Instance(self)
 
     def plan(self, instance: Any, fault: Fault | None) -> None:
         """Let `fault` happen to the next request."""
         instance.plan.fault, instance.plan.calls = fault, 0
 
-    def send(self, number: int, text: list[str], key: str | None, fault: Any) -> int | None:
+    def send(
+        self, number: int, text: list[str], key: str | None, fault: Any, **headers: str
+    ) -> int | None:
         """The status, or None if the function was killed, and its instance with it."""
         instance = self.instances[number]
         self.plan(instance, fault)
         event: dict[str, Any] = {"body": json.dumps({"parameter": " ".join(text)})}
-        if key:
-            event["headers"] = {"idempotency-key": key}
+        event["headers"] = headers | ({"idempotency-key": key} if key else {})
         try:
             answer = handler.handle(lambda: instance.application, event, Context())
         except Killed:
@@ -147,7 +173,7 @@ class Walk(RuleBasedStateMachine):
             self.behind = True
             return None
         status: int = answer["statusCode"]
-        assert status in (200, 422, 503)
+        assert status in (200, 202, 422, 503)
         if status == 503:
             assert fault
             self.behind = True
@@ -170,12 +196,9 @@ class Walk(RuleBasedStateMachine):
     @rule(request=keyed, number=st.integers(0, 1), fault=FAULTS)
     def send_again(self, request: tuple[str, list[str]], number: int, fault: Any) -> None:
         key, text = request
-        if key not in self.sent:
-            self.most.update(text)
-            self.sent.add(key)
-        if self.send(number, text, key, fault) == 200 and key not in self.done:
-            self.least.update(text)
-            self.done.add(key)
+        self.may_count(key, text)
+        if self.send(number, text, key, fault) == 200:
+            self.has_counted(key, text)
 
     @rule(request=keyed, number=st.integers(0, 1), text=TEXTS)
     def use_a_key_for_another_text(
@@ -214,6 +237,106 @@ class Walk(RuleBasedStateMachine):
             if not self.behind:
                 self.report_is_right()
 
+    def invoke(self, number: int, event: dict[str, Any], fault: Any) -> bool:
+        """Whether the function succeeded; Lambda invokes it again if it did not."""
+        instance = self.instances[number]
+        self.plan(instance, fault)
+        of_files = event["Records"][0]["eventSource"] == "aws:s3"
+        count = handler.count_files if of_files else handler.count_records
+        try:
+            count(instance.application, event, Context())
+        except (Killed, Unavailable) as error:
+            assert fault
+            if isinstance(error, Killed):
+                self.instances[number] = self.new_instance()
+            self.behind = True
+            return False
+        # A batch of which nothing is counted does not replace a report that was deleted.
+        if not self.behind and (of_files or KEY in self.bucket.objects):
+            self.report_is_right()
+        return True
+
+    @rule(target=uploads, number=st.integers(0, 1), text=TEXTS, fault=FAULTS)
+    def upload(self, number: int, text: list[str], fault: Any) -> tuple[str, list[str], str]:
+        name = f"file {next(self.names)}"
+        answer = self.files.put_object(
+            Bucket=fake_aws.INBOX, Key=name, Body=gzip.compress("\n".join(text).encode())
+        )
+        uploaded = name, text, answer["VersionId"]
+        self.announce_again(uploaded, number, fault)
+        return uploaded
+
+    @rule(uploaded=uploads, number=st.integers(0, 1), fault=FAULTS)
+    def announce_again(self, uploaded: tuple[str, list[str], str], number: int, fault: Any) -> None:
+        name, text, version = uploaded
+        self.may_count(name, text)
+        event = notification(name.replace(" ", "+"), versionId=version)
+        if self.invoke(number, event, fault):
+            self.has_counted(name, text)
+            assert self.files.objects[name]["tags"] == {"wordtally": "counted"}
+
+    def may_count(self, name: str, text: list[str]) -> None:
+        if name not in self.sent:
+            self.most.update(text)
+            self.sent.add(name)
+
+    def has_counted(self, name: str, text: list[str]) -> None:
+        if name not in self.done:
+            self.least.update(text)
+            self.done.add(name)
+
+    def append(self, number: int, text: list[str], key: str | None, fault: Any) -> None:
+        """What is appended is counted, whatever the answer."""
+        before = len(self.kinesis.records)
+        status = self.send(number, text, key, fault, prefer="respond-async")
+        appended = self.kinesis.records[before:]
+        assert len(appended) <= 1
+        assert appended or status != 202
+        for _ in appended:
+            self.texts.append((key or f"record {next(self.names)}", text))
+            self.may_count(*self.texts[-1])
+
+    @rule(number=st.integers(0, 1), text=TEXTS, fault=FAULTS)
+    def post_to_the_stream(self, number: int, text: list[str], fault: Any) -> None:
+        self.append(number, text, None, fault)
+
+    @rule(request=keyed, number=st.integers(0, 1), fault=FAULTS)
+    def send_again_to_the_stream(
+        self, request: tuple[str, list[str]], number: int, fault: Any
+    ) -> None:
+        key, text = request
+        self.append(number, text, key, fault)
+
+    @rule(text=TEXTS, good=st.booleans())
+    def produce(self, text: list[str], good: bool) -> None:
+        """A producer of somebody else's."""
+        line = json.dumps({"parameter": " ".join(text)}).encode()
+        data = line + b"\n" + line if good else b"rubbish"
+        self.kinesis.put_record(StreamName="texts", Data=data, PartitionKey="1")
+        self.texts.append((f"record {next(self.names)}", text * 2 if good else []))
+        self.may_count(*self.texts[-1])
+
+    @rule(number=st.integers(0, 1), before=st.integers(0, 3), size=st.integers(1, 5), fault=FAULTS)
+    def deliver(self, number: int, before: int, size: int, fault: Any) -> None:
+        """A batch that begins at the next record or before it, as a retry or a repetition does."""
+        start = max(0, self.delivered - before)
+        cut = self.kinesis.records[start : start + size]
+        if not cut:
+            return
+        event = records(*((str(n), each) for n, each in enumerate(cut, start + 1)))
+        if self.invoke(number, event, fault):
+            end = start + len(cut)
+            for name, text in self.texts[self.delivered : end]:
+                self.has_counted(name, text)
+            self.delivered = max(self.delivered, end)
+
+    def deliver_all(self, number: int) -> None:
+        while self.delivered < len(self.kinesis.records):
+            self.deliver(number, 1, 9, None)
+        set_aside = {json.loads(message)["sequence"] for message in self.queue.messages}
+        rubbish = {str(n) for n, (_, text) in enumerate(self.texts, 1) if not text}
+        assert set_aside == rubbish
+
     @rule(number=st.integers(0, 1))
     def reconcile(self, number: int) -> None:
         self.plan(self.instances[number], None)
@@ -227,9 +350,13 @@ class Walk(RuleBasedStateMachine):
 
     @rule(word=st.sampled_from(WORDS), number=st.integers(0, 1))
     def delete_a_word(self, word: str, number: int) -> None:
-        """The way that the README tells operators."""
+        """The way that the README tells operators, when nothing is left in the stream."""
+        self.deliver_all(number)
         self.table.items.pop(word, None)
-        self.table.markers.clear()
+        markers = self.table.markers
+        self.table.markers = {
+            place: markers[place] for place in markers if "done" in markers[place]
+        }
         self.bucket.objects.pop(KEY, None)
         self.least[word] = self.most[word] = 0
         self.sent.clear()
@@ -259,7 +386,10 @@ class Walk(RuleBasedStateMachine):
         assert self.report().top == ranking.top(self.table.items.items())
 
     def teardown(self) -> None:
-        self.chunks.stop()
+        self.deliver_all(0)
+        self.reconcile(0)
+        self.nothing_is_lost_and_nothing_counted_twice()
+        self.small.close()
 
 
 TestRandomWalks = Walk.TestCase
@@ -270,7 +400,11 @@ class WireInstance:
 
     def __init__(self, server: FakeAws, client: Client, scan_up_to_words: int) -> None:
         self.plan = Plan()
-        chosen = Settings(aws.REGION, "words", "reports", 600, scan_up_to_words, "markers", 24)
+        chosen = Settings(
+            *(aws.REGION, "words", "reports", 600, scan_up_to_words, "markers", 24),
+            stream_name="texts",
+            failure_queue_url="https://sqs.example/1/failures",
+        )
         self.application = handler.assembled(chosen, Faulty(client, self.plan))
         self.ranking = self.application.ranking
 
@@ -290,6 +424,8 @@ class WireWalk(Walk):
         self.clients = itertools.cycle([handler.client(chosen) for _ in range(2)])
         super().begin(scan_up_to_words, versioned)
         self.server.table, self.server.bucket = self.table, self.bucket
+        self.server.files, self.server.kinesis = self.files, self.kinesis
+        self.server.queue = self.queue
 
     def new_instance(self) -> Any:
         return WireInstance(self.server, next(self.clients), self.scan_up_to_words)

@@ -4,7 +4,7 @@ Lambda delivers each record of a shard at least once: the first time in order, t
 other neighbours, and perhaps to two function instances at once. Sequence numbers only grow within a
 shard. So a checkpoint per shard says up to which record everything is counted, and what is about to be
 written is recorded there first, as a plan: whoever finds an unfinished plan finishes exactly that one.
-Why each step stands where it does is written in docs/decisions/0008-stream.md and checked exhaustively
+Why each step stands where it does is written in docs/decisions/0008-inbox-and-stream.md and checked exhaustively
 in tests/test_stream_protocol.py.
 """
 
