@@ -3,7 +3,16 @@
 import copy
 from typing import Any
 
-from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over
+from fakes import (
+    FakeDynamoDB,
+    FakeKinesis,
+    FakeS3,
+    FakeSqs,
+    counts_over,
+    refused,
+    reports_over,
+    stream_over,
+)
 from wordtally import handler, http
 from wordtally.ranking import Ranking
 
@@ -22,7 +31,7 @@ class Product:
     """One function instance with an empty table and bucket; the first write to the table and the first
     read of the report fail with `error`, an error code of AWS's."""
 
-    def __init__(self, error: str | None = None) -> None:
+    def __init__(self, error: str | None = None, *, with_stream: bool = False) -> None:
         self.table, self.bucket = FakeDynamoDB(), FakeS3()
         for client, operation in [
             (self.table, "UpdateItem"),
@@ -30,9 +39,12 @@ class Product:
             (self.bucket, "GetObject"),
         ]:
             client.faults[operation] = [refused(operation, error) if error else None]
+        self.kinesis = FakeKinesis()
         reports = reports_over(self.bucket)
+        ranking = Ranking(counts_over(self.table), reports, 1000)
+        stream = stream_over(self.table, ranking, self.kinesis, FakeSqs())
         self._application = handler.Application(
-            Ranking(counts_over(self.table), reports, 1000), reports, 24
+            ranking, reports, 24, stream=(lambda: stream) if with_stream else None
         )
         self.function = InProcessFunction(lambda: self._handle)
 
