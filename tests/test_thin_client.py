@@ -29,7 +29,7 @@ from hostile import (
 )
 from wordtally.aws.connections import Host, NoResponse, Response, Timeouts
 from wordtally.aws.environment import Endpoint, endpoint
-from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Throttled
+from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable
 from wordtally.aws.operations import AT_MOST_ONCE
 from wordtally.aws.thin import (
     BUDGET,
@@ -187,10 +187,13 @@ class TestAnyOperation:
         self, operation: str, thin: Callable[..., ThinClient]
     ) -> None:
         started = time.monotonic()
-        bad = error(operation, "ThrottlingException", "SlowDown", "400 Bad Request")
-        with serving(sends_and_stays(bad)) as server, pytest.raises(Throttled) as caught:
+        code = "SlowDown" if operation in S3 else "ThrottlingException"
+        bad = error(operation, code, code, "400 Bad Request")
+        with serving(sends_and_stays(bad)) as server, pytest.raises(AwsUnavailable) as caught:
             call(thin(url_of(server)), operation, 0.5)
         assert time.monotonic() - started < SOON_SECONDS
+        # A busy machine may wake from the pause after the deadline.
+        assert caught.value.code in (code, "out of time")
         assert caught.value.without_effect
 
     def test_429_is_a_throttle(self, operation: str, thin: Callable[..., ThinClient]) -> None:
