@@ -239,6 +239,19 @@ OTHER_WAYS = ["inbox_bucket", "stream_name", "failure_queue_url"]
 """Outputs."""
 
 
+STREAM_AND_QUEUE = ["STREAM_NAME", "FAILURE_QUEUE_URL"]
+"""Variables of the function's environment."""
+
+
+def settings_of(deployment: Emulated) -> dict[str, str]:
+    """The function's environment."""
+    functions = deployment.client("lambda")
+    found = functions.get_function_configuration(FunctionName=deployment.name)
+    assert found["Timeout"] == 900
+    variables: dict[str, str] = found["Environment"]["Variables"]
+    return variables
+
+
 def other_ways_work(deployment: Emulated, version: str) -> bool:
     """Whether the function counts a file (again) and a batch, passes over a deleted file, and accepts a
     text, and whether Lambda may read the stream for it. `version` is that of FILE."""
@@ -279,6 +292,7 @@ class TestNothingOptional:
         assert nothing.run_schedules() == []
 
     def test_neither_inbox_nor_stream_exists(self, nothing: Emulated) -> None:
+        assert not settings_of(nothing).keys() & {"MAX_FILE_WORDS", *STREAM_AND_QUEUE}
         outputs = nothing.outputs
         assert [outputs[name] for name in OTHER_WAYS] == ["", "", ""]
         answer = nothing.post("not later", prefer="respond-async")
@@ -416,6 +430,12 @@ class TestEverythingOn:
             assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
             assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
+    def test_the_function_knows_stream_queue_and_bound(self, everything: Emulated) -> None:
+        settings, outputs = settings_of(everything), everything.outputs
+        names = [outputs["stream_name"], outputs["failure_queue_url"]]
+        assert [settings[name] for name in STREAM_AND_QUEUE] == names
+        assert settings["MAX_FILE_WORDS"] == "250000"
+
     def test_the_stream_is_read_as_it_should_be(self, everything: Emulated) -> None:
         lambda_ = everything.client("lambda")
         (mapping,) = lambda_.list_event_source_mappings()["EventSourceMappings"]
@@ -490,6 +510,27 @@ class TestEverythingOn:
 
 
 class TestOffAgainInPlace:
+    def test_with_more_shards_each_record_still_counts_once(self, everything: Emulated) -> None:
+        word = f"resharded{uuid.uuid4().hex}"
+
+        def put(records: int) -> None:
+            for number in range(records):
+                everything.client("kinesis").put_record(
+                    StreamName=everything.outputs["stream_name"],
+                    Data=json.dumps({"parameter": word}).encode(),
+                    PartitionKey=str(number),
+                )
+
+        put(10)
+        everything.apply(refresh=False, stream_shards=4)
+        put(10)
+        assert everything.product
+        assert everything.eventually(lambda: checks.words(everything).get(word), lambda n: n == 20)
+        everything.serve_anew()
+        put(10)
+        seen = everything.eventually(lambda: checks.words(everything)[word], lambda n: n >= 30)
+        assert seen == 30
+
     def test_everything_optional_goes_and_the_plan_is_empty(self, everything: Emulated) -> None:
         apis, s3 = everything.client("apigatewayv2"), everything.client("s3")
         (before,) = apis.get_apis()["Items"]
