@@ -55,7 +55,7 @@ check: ## The faster checks, which deploy nothing: about two minutes
 .PHONY: test
 test: ## Set up and run every check
 	@$(MAKE) --no-print-directory -j2 checkov lint .venv/runtime/ready
-	$(TEST) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(TEST) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
 fuzz: .venv/test/ready ## Look for faults with new random input, for some minutes
