@@ -112,6 +112,9 @@ pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
 	.venv/test/bin/npm install --prefix tests/page --save-exact --package-lock-only --omit-lockfile-registry-resolved \
 	  @biomejs/biome@latest axe-core@latest typescript@latest
+	@$(TEST) -c 'import json, sys; lock = json.load(open(sys.argv[1])); \
+	  [package.pop("funding", None) for package in lock["packages"].values()]; \
+	  open(sys.argv[1], "w").write(json.dumps(lock, indent=2) + "\n")' tests/page/package-lock.json
 
 .PHONY: clean
 clean: ## Remove what the other targets made

@@ -1,4 +1,4 @@
-"""Records in, each counted once: what a record may be, and batches on fakes. test_stream_protocol.py
+"""Records in, each counted once: what a record may be, and batches on fakes. tests/test_stream_protocol.py
 searches every schedule."""
 
 import base64
