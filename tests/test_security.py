@@ -211,10 +211,11 @@ class TestChangedInPlace:
     def test_over_the_tables_limit_a_request_slows_down(self, changed: Emulated) -> None:
         words = [f"flood{number}" for number in range(60)]  # three seconds' worth
         assert changed.post(" ".join(words)).status_code == 200
-        (line,) = [
-            summary
-            for summary in map(json.loads, changed.log(changed.name))
-            if summary.get("distinct") == len(words)
-        ]
+
+        def summaries() -> list[dict[str, Any]]:
+            lines = map(json.loads, changed.log(changed.name))
+            return [line for line in lines if line.get("distinct") == len(words)]
+
+        (line,) = changed.eventually(summaries, bool)
         assert line["throttled"] > 0
         assert line["upserts"] == len(words)
