@@ -9,9 +9,8 @@ locals {
   has_stream     = var.stream_shards > 0
   keeps_failures = var.enable_inbox || local.has_stream
 
-  # A file's words are written in transactions, two units a word: these fit into 10 minutes. Settings
-  # take 250,000 at most, what the function's memory holds.
-  max_file_words = min(250000, var.max_writes_per_second * 600 / 2)
+  # What the table takes within 10 of the function's 15 minutes, and at most what fits into its memory.
+  max_file_words = min(250000, var.max_writes_per_second * 600)
 }
 
 module "storage" {
@@ -136,10 +135,11 @@ module "inbox" {
   source = "./modules/inbox"
   count  = var.enable_inbox ? 1 : 0
 
-  bucket_name    = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
-  account_id     = data.aws_caller_identity.current.account_id
-  retention_days = var.inbox_retention_days
-  function       = module.function.live
+  bucket_name     = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
+  account_id      = data.aws_caller_identity.current.account_id
+  retention_days  = var.inbox_retention_days
+  function        = module.function.live
+  lanes_table_arn = module.storage.markers_table_arn
 }
 
 module "stream" {

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from wordtally.aws.errors import AwsError, Throttled, failure
+from wordtally.aws.operations import CONDITION_FAILED
 
 from bench import corpus
 from bench.store import Store, cancelled, error_body
@@ -75,7 +76,10 @@ class Cloud:
                 actions = request["TransactItems"]
                 if self.is_throttled(2 * len(actions)):
                     raise cancelled([{"Code": "ThrottlingError"}] * len(actions))
-            return 200, json.dumps(self.store.call(operation, request)).encode()
+            answer = self.store.call(operation, request)
+            if operation == "UpdateItem" and "Item" in answer:
+                return 400, error_body(failure(operation, CONDITION_FAILED, 400), answer)
+            return 200, json.dumps(answer).encode()
         except AwsError as error:
             throttled = isinstance(error, Throttled) or (
                 error.reasons and error.reasons[0]["Code"] == "ThrottlingError"

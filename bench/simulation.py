@@ -25,8 +25,6 @@ FEEDS = (
     Feed(1_000, shards=4, words=50),
     Feed.of(10_000),
     Feed(10_000, shards=20),
-    Feed.of(1_000, stamped=True),
-    Feed.of(10_000, stamped=True),
 )
 
 PLANS = (
@@ -177,8 +175,8 @@ def batches(flow: Flow) -> Sequence[object]:
 
 
 STREAM = (
-    "protocol | texts/s | words each | shards | age p50 s | age p99 s | write units a text "
-    "| write units/s | hottest item, writes/s | words written a text | conflicts a transaction "
+    "texts/s | words each | shards | age p50 s | age p99 s | write units a text "
+    "| write units/s | hottest item, writes/s | words written a text "
     "| function s a million texts | functions busy | slowest batch s | USD a million | exact"
 )
 
@@ -186,7 +184,6 @@ STREAM = (
 def fed(outcome: Outcome) -> Sequence[object]:
     feed = outcome.feed
     return (
-        "stamped" if feed.stamped else "built",
         f"{feed.rate:,}",
         str(feed.words),
         str(feed.shards),
@@ -196,7 +193,6 @@ def fed(outcome: Outcome) -> Sequence[object]:
         f"{outcome.write_units * feed.rate:,.0f}",
         f"{outcome.hottest * feed.rate:.1f}",
         f"{outcome.words_written:.2f}",
-        f"{outcome.conflicts_a_transaction:.2f}",
         f"{outcome.seconds * 1e6:,.0f}",
         f"{outcome.busy:.0%}",
         f"{outcome.slowest_batch:.1f}",
@@ -224,12 +220,9 @@ def show_stream() -> list[Outcome]:
     outcomes = [streamed.run(feed, windows=2 if feed.rate > 1_000 else 4) for feed in FEEDS]
     table("The stream, windows of 5 s", STREAM, map(fed, outcomes))
     print("\nPosts at 1,000/s write the hottest item 1,000 times a second, and 10 units a text.")
-    print(
-        "*Stamped* is a proposal, not built: docs/scale.md. From 100 % on a function falls behind,"
-    )
-    print("and the age grows for as long as the load lasts.")
+    print("From 100 % on a function falls behind, and the age grows for as long as the load lasts.")
     table(
-        "Ceilings of the stream as built, by what a text takes",
+        "Ceilings of the stream, by what a text takes",
         "ceiling | limit | a text takes | texts/s",
         (
             (name, f"{limit:,.0f}", f"{each:.2g}" if each < 0.1 else f"{each:.2f}", f"{rate:,.0f}")
@@ -273,13 +266,8 @@ def main() -> None:
         for each in outcomes
         if each.feed in (Feed.of(1_000), Feed.of(10_000))
     ]
-    stamped = [
-        (f"stamped, {each.feed.rate:,}/s", each.feed.rate, each.cost)
-        for each in outcomes
-        if each.feed.stamped
-    ]
     later = [(f"two levels, {flow.plan.rate:,}/s", flow.plan.rate, flow.cost) for flow in found]
-    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built + stamped + later)
+    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built + later)
 
 
 if __name__ == "__main__":

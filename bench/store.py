@@ -15,6 +15,9 @@ from wordtally.aws.errors import AwsError, failure
 
 PAGE_BYTES = 1024 * 1024  # DynamoDB's limit for one page of a scan
 
+LANE_BYTES = 22
+"""Of an item's attribute for a lane of the stream: its name, and a number of 13 digits."""
+
 Item = dict[str, dict[str, str]]
 
 
@@ -23,6 +26,8 @@ class Store:
 
     def __init__(self, words: dict[str, int] | None = None) -> None:
         self.words = words or {}
+        self.lanes: dict[str, dict[str, int]] = {}
+        """Word to the last token of each lane that has written it."""
         self.markers: dict[tuple[str, str], Item] = {}
         self.objects: dict[tuple[str, str], tuple[bytes, dict[str, str], str]] = {}
         """Content, metadata and etag."""
@@ -44,9 +49,18 @@ class Store:
 
     def _UpdateItem(self, request: Parameters) -> Answer:  # noqa: N802 - the operation's name
         if "word" not in request["Key"]:
-            return self._change(request)
-        word = request["Key"]["word"]["S"]
-        self.write_units += units(word)
+            refused = self._write([request], 1)
+            if refused:
+                raise failure("UpdateItem", "ConditionalCheckFailedException", 400)
+            return {}
+        word, values = request["Key"]["word"]["S"], request["ExpressionAttributeValues"]
+        self.write_units += units(word, len(self.lanes.get(word, ())))
+        if ":token" in values:
+            lane, token = request["ExpressionAttributeNames"]["#lane"], int(values[":token"]["N"])
+            lanes = self.lanes.setdefault(word, {})
+            if lanes.get(lane, 0) >= token:
+                return {"Item": {"word": {"S": word}, "times": {"N": str(self.words[word])}}}
+            lanes[lane] = token
         return {"Attributes": {"times": {"N": str(self._add(request))}}}
 
     def _add(self, request: Parameters) -> int:
@@ -55,44 +69,40 @@ class Store:
         total = self.words[word] = self.words.get(word, 0) + added
         return total
 
-    def _change(self, request: Parameters) -> Answer:
-        """Of a checkpoint. The larger of the item before and after it is charged."""
-        key, values = _key(request["Key"]), request["ExpressionAttributeValues"]
-        before = self.markers.get(key, {})
-        if request["UpdateExpression"].startswith("SET done = :done, upto = :upto,"):
-            free = "upto" not in before and before.get("done", values[":done"]) == values[":done"]
-            names = {"upto": ":upto", "planned_at": ":at", "words": ":words", "done": ":done"}
-            after = before | {name: values[value] for name, value in names.items()}
-        elif request["UpdateExpression"] == "SET done = :upto REMOVE upto, planned_at, words":
-            free = before.get("upto") == values[":upto"]
-            kept = {k: v for k, v in before.items() if k not in ("upto", "planned_at", "words")}
-            after = kept | {"done": values[":upto"]}
-        else:
-            raise NotImplementedError(request["UpdateExpression"])
-        self.write_units += kilobytes(before if not free else max(before, after, key=size))
-        if not free:
-            raise failure("UpdateItem", "ConditionalCheckFailedException", 400)
-        self.markers[key] = request["Key"] | after
-        return {}
-
     def _TransactWriteItems(self, request: Parameters) -> Answer:  # noqa: N802
         """Two units for each kilobyte of an item, also if a condition fails."""
-        actions = request["TransactItems"]
-        put, *updates = actions
-        if not ("Put" in put and all("word" in each["Update"]["Key"] for each in updates)):
-            raise NotImplementedError(actions)
-        item, now = put["Put"]["Item"], put["Put"]["ExpressionAttributeValues"][":now"]["N"]
-        self.write_units += 2 * kilobytes(item)
-        self.write_units += 2 * sum(units(each["Update"]["Key"]["word"]["S"]) for each in updates)
-        found = self.markers.get(_key(item))
-        if found and int(found["valid_until"]["N"]) >= int(now):
-            reasons = [{"Code": "ConditionalCheckFailed", "Item": found}]
-            reasons += [{"Code": "None"}] * len(updates)
-            raise cancelled(reasons)
-        self.markers[_key(item)] = item
-        for each in updates:
-            self._add(each["Update"])
+        actions = [action for entry in request["TransactItems"] for action in entry.values()]
+        words = [each for each in actions if "word" in each.get("Key", {})]
+        others = [each for each in actions if "word" not in each.get("Key", {})]
+        names = [each["Key"]["word"]["S"] for each in words]
+        self.write_units += 2 * sum(units(name, len(self.lanes.get(name, ()))) for name in names)
+        refused = self._write(others, 2)
+        if refused:
+            raise cancelled([*refused, *[{"Code": "None"}] * len(words)])
+        for each in words:
+            self._add(each)
         return {}
+
+    def _write(self, actions: list[Parameters], factor: int) -> list[dict[str, Any]]:
+        """Write to the table of markers, `factor` units for each kilobyte of the larger of the items
+        before and after it; or why nothing was written."""
+        found, changed = [], []
+        for action in actions:
+            before = self.markers.get(_key(action.get("Key") or action["Item"]), {})
+            after = _after(action, before)
+            found.append(before)
+            changed.append(after)
+            largest = before if after is None else max(before, after, key=size)
+            self.write_units += factor * kilobytes(largest)
+        if None in changed:
+            return [
+                {"Code": "None"} if after is not None else _refused(action, before)
+                for action, before, after in zip(actions, found, changed, strict=True)
+            ]
+        for after in changed:
+            assert after
+            self.markers[_key(after)] = after
+        return []
 
     def _GetItem(self, request: Parameters) -> Answer:  # noqa: N802
         item = self.markers.get(_key(request["Key"]), {})
@@ -188,9 +198,55 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
     return failure("TransactWriteItems", "TransactionCanceledException", 400, reasons)
 
 
-def units(word: str) -> int:
-    """Write units of the item of a word, in a write that is no transaction."""
-    return 1 if len(word) < 200 else math.ceil((len(word.encode()) + 30) / 1024)
+def units(word: str, lanes: int = 0) -> int:
+    """Write units of the item of a word that so many lanes have written, in a write that is no
+    transaction."""
+    if len(word) < 100 and lanes < 20:
+        return 1
+    return math.ceil((len(word.encode()) + 30 + lanes * LANE_BYTES) / 1024)
+
+
+def _after(action: Parameters, before: Item) -> Item | None:
+    """The item after an action on the table of markers, None if it does not meet the condition."""
+    values = action.get("ExpressionAttributeValues", {})
+
+    def number(value: Mapping[str, str]) -> int:
+        return int(value["N"])
+
+    match action.get("ConditionExpression"):
+        case None:
+            met = True
+        case "attribute_not_exists(digest) OR valid_until < :now":
+            met = not before or number(before["valid_until"]) < number(values[":now"])
+        case "attribute_not_exists(upto) AND (attribute_not_exists(done) OR done = :done)":
+            met = "upto" not in before and before.get("done", values[":done"]) == values[":done"]
+        case "upto = :upto":
+            met = before.get("upto") == values[":upto"]
+        case "attribute_not_exists(lane)":
+            met = "lane" not in before
+        case "attribute_not_exists(upload) AND (attribute_not_exists(fence) OR fence < :token)":
+            free = "upload" not in before
+            met = free and number(before.get("fence", {"N": "0"})) < number(values[":token"])
+        case "fence = :token AND attribute_exists(upload)":
+            met = before.get("fence") == values[":token"] and "upload" in before
+        case condition:
+            raise NotImplementedError(condition)
+    if not met:
+        return None
+    if "Item" in action:
+        item: Item = action["Item"]
+        return item
+    setting, _, removing = action["UpdateExpression"].partition("REMOVE ")
+    kept = {name: value for name, value in before.items() if name not in removing.split(", ")}
+    for part in setting.removeprefix("SET ").strip().split(", ") if setting else []:
+        name, value = part.split(" = ")
+        kept[name] = values[value]
+    return {**action["Key"], **kept}
+
+
+def _refused(action: Parameters, before: Item) -> dict[str, Any]:
+    asked = "ReturnValuesOnConditionCheckFailure" in action
+    return {"Code": "ConditionalCheckFailed", **({"Item": before} if asked and before else {})}
 
 
 def size(item: Item) -> int:
@@ -210,9 +266,10 @@ def _key(key: Item) -> tuple[str, str]:
     return key["key"]["S"], key["chunk"]["N"]
 
 
-def error_body(error: AwsError) -> bytes:
+def error_body(error: AwsError, more: Answer | None = None) -> bytes:
     """As DynamoDB's JSON."""
-    document = {"__type": f"com.amazonaws.dynamodb.v20120810#{error.code}"}
+    document: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{error.code}"}
+    document |= more or {}
     if error.reasons:
         document["CancellationReasons"] = error.reasons
     return json.dumps(document).encode()

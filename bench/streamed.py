@@ -1,26 +1,23 @@
 """The stream that is built, under load: the product's own code from a batch of records to the report.
 
-Lambda's reading of the shards and AWS are modelled, in virtual time. A transaction takes two rounds of
-writes, each as long as the slowest of its items. Between a quarter and three quarters of that time it
-holds its items: another transaction that meets one of them is cancelled, and charged all the same.
+Lambda's reading of the shards and AWS are modelled, in virtual time. A throttled write is retried after
+the client's pause.
 """
 
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 from unittest import mock
 
 from wordtally.aws.client import Answer, Parameters, ignore
-from wordtally.aws.errors import AwsError
+from wordtally.aws.errors import AwsError, failure, pause_seconds
 from wordtally.aws.thin import CONNECTIONS
 from wordtally.calls import Calls
 from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import DynamoDBCounts
 from wordtally.ledger import DynamoDBLedger
-from wordtally.once import Marker
 from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.ranking import Ranking, Report, top
 from wordtally.reports import S3Reports, encode
@@ -30,7 +27,7 @@ from wordtally.work import Work
 from bench import prices, workload
 from bench.batched import APPEND_SECONDS, MAX_BATCH, POLL_SECONDS, SHARD_TEXTS, TICK_SECONDS
 from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Throttled, TokenBucket, simulated
-from bench.store import Store, StoreClient, cancelled
+from bench.store import Store, StoreClient
 from bench.synchronous import LOG_BYTES, SCAN_UP_TO_WORDS, quantile
 from bench.virtual import Aside, Clock, Resume
 
@@ -38,16 +35,13 @@ WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
 
 CPU_PER_ACCEPTED = 1.6e-3
-"""Seconds of a vCPU to accept a text. This and the next three: docs/bench.md, The stream."""
+"""Seconds of a vCPU to accept a text. This and the next two: docs/bench.md, The stream."""
 
 CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
 """To decode a record, by the words of its text."""
 
-CPU_PER_WORD = 50e-6
-"""For each distinct word that is written: in the plan, in a transaction, and read back."""
-
 CPU_PER_UPSERT = 0.2e-3
-"""For an ADD of its own, one of many at once: docs/bench.md, Latency, 1,500 words over TLS."""
+"""For each distinct word that is written."""
 
 EVENT_BYTES = {10: 705, 50: 1_148}
 """Of a record in the event, by the words of its text."""
@@ -68,13 +62,11 @@ class Feed:
     window: float = WINDOW_SECONDS
     words: int = workload.WORDS_PER_TEXT
     """Of a text."""
-    stamped: bool = False
-    """Not as built: StampedCounts."""
 
     @staticmethod
-    def of(rate: float, stamped: bool = False) -> "Feed":
+    def of(rate: float) -> "Feed":
         """With as many shards as are planned for the rate."""
-        return Feed(rate, math.ceil(rate / SHARD_TEXTS), stamped=stamped)
+        return Feed(rate, math.ceil(rate / SHARD_TEXTS))
 
 
 @dataclass(frozen=True)
@@ -86,14 +78,11 @@ class Outcome:
     """Seconds from the POST until the report shows the text."""
     age_p99: float
     write_units: float
-    """Per text, as are the next eight."""
+    """Per text, as are the next six."""
     read_units: float
     words_written: float
     hottest: float
-    """Transactions that wrote the hottest item, cancelled ones included."""
-    conflicts: float
-    """Cancelled transactions."""
-    transactions: float
+    """Writes of the hottest item."""
     throttled: float
     gets: float
     puts: float
@@ -107,10 +96,6 @@ class Outcome:
     """Seconds."""
     exact: bool
     """Whether the table is what the texts add up to, and the report its top ten, in the end."""
-
-    @property
-    def conflicts_a_transaction(self) -> float:
-        return self.conflicts / self.transactions if self.transactions else 0.0
 
     @property
     def cost(self) -> dict[str, float]:
@@ -137,17 +122,14 @@ class _Aws:
         self.clock = clock
         self.rng = rng
         self.store = Store(workload.totals())
-        self.held: set[str] = set()
-        """Words that transactions in flight are writing."""
         self.table = TokenBucket(clock, limits.table_writes)
         reports = S3Reports(Calls(StoreClient(self.store)), "reports", 600)
         reports.publish(Report(top(self.store.words.items()), len(self.store.words)), None, Work())
         self.store.forget()
 
-    def slowest(self, median: float, calls: int) -> float:
-        """Of so many log-normal times."""
-        normal = NormalDist().inv_cdf(self.rng.uniform(1e-9, 1 - 1e-9) ** (1 / calls))
-        return median * math.exp(DEFAULT_TIMING.spread * normal)
+    def seconds(self, median: float) -> float:
+        """Of a log-normal time."""
+        return median * math.exp(self.rng.gauss(0, DEFAULT_TIMING.spread))
 
 
 class _Client:
@@ -202,71 +184,34 @@ class _Client:
         self, operation: str, request: Parameters, answer: Callable[[Answer | AwsError], None]
     ) -> None:
         aws, clock = self._aws, self._aws.clock
-        words = [
-            each["Update"]["Key"]["word"]["S"] for each in request.get("TransactItems", [])[1:]
-        ]
-        if words:
-            cpu = len(words) * CPU_PER_WORD
-        else:
-            upsert = "word" in request.get("Key", {})
-            cpu = CPU_PER_UPSERT if upsert else DEFAULT_TIMING.cpu_per_call
-        leaves = self._cpu_free_at = max(clock.now, self._cpu_free_at) + cpu
-        takes = self._takes(operation, request)
-
-        def effect() -> None:
-            reply = self._effect(operation, request)
-            clock.after(takes / 2, lambda: answer(reply))
-
-        def take_hold() -> None:
-            problem = self._problem(words)
-            if problem:
-                clock.after(takes / 4, lambda: answer(problem))
-                return
-            aws.held.update(words)
-            clock.after(takes / 2, commit)
-
-        def commit() -> None:
-            aws.held.difference_update(words)
-            reply = self._effect(operation, request)
-            clock.after(takes / 4, lambda: answer(reply))
-
         # The place of an object is a text.
-        if request.get("Key") == {"word": {"S": workload.HOT}}:
-            self.done["hottest"] += 1
-        if words:
-            self.done["hottest"] += workload.HOT in words
-            clock.after(leaves - clock.now + takes / 4, take_hold)
-        else:
-            clock.after(leaves - clock.now + takes / 2, effect)
+        key = request.get("Key", {})
+        word = key.get("word", {}).get("S") if isinstance(key, dict) else None
+        self.done["hottest"] += word == workload.HOT
+        medians = {"GetObject": DEFAULT_TIMING.get, "PutObject": DEFAULT_TIMING.put}
+        median = medians.get(operation, DEFAULT_TIMING.update)
 
-    def _takes(self, operation: str, request: Parameters) -> float:
-        """Seconds from the first byte sent to the last one received."""
-        aws, timing = self._aws, DEFAULT_TIMING
-        if operation == "TransactWriteItems":
-            items = len(request["TransactItems"])
-            return aws.slowest(timing.update, items) + aws.slowest(timing.update, items)
-        if operation == "BatchGetItem":
-            (table,) = request["RequestItems"].values()
-            return aws.slowest(timing.update, len(table["Keys"]))
-        medians = {"GetObject": timing.get, "PutObject": timing.put}
-        return aws.slowest(medians.get(operation, timing.update), 1)
+        def attempt(number: int) -> None:
+            cpu = CPU_PER_UPSERT if word else DEFAULT_TIMING.cpu_per_call
+            self._cpu_free_at = max(clock.now, self._cpu_free_at) + cpu
+            takes = aws.seconds(median)
+            clock.after(
+                self._cpu_free_at - clock.now + takes / 2, lambda: arrive(number, takes / 2)
+            )
 
-    def _problem(self, words: list[str]) -> AwsError | None:
-        """Why a transaction is cancelled."""
-        if not self._aws.held.isdisjoint(words):
-            self.done["conflicts"] += 1
-            self._charge(2 * len(words) + 2)
-            return cancelled([{"Code": "None"}] + [{"Code": "TransactionConflict"}] * len(words))
-        try:
-            self._aws.table.take(2 * len(words) + 2)
-        except Throttled:
-            self.done["throttled"] += 1
-            return cancelled([{"Code": "ThrottlingError"}] * (len(words) + 1))
-        return None
+        def arrive(number: int, rest: float) -> None:
+            try:
+                aws.table.take(1 if word else 0)
+            except Throttled:
+                self.done["throttled"] += 1
+                pause = pause_seconds(failure(operation, "ThrottlingException", 400), number)
+                assert pause is not None
+                clock.after(rest + pause, lambda: attempt(number + 1))
+            else:
+                reply = self._effect(operation, request)
+                clock.after(rest, lambda: answer(reply))
 
-    def _charge(self, units: int) -> None:
-        self._aws.store.write_units += units
-        self.done["write_units"] += units
+        attempt(1)
 
     def _effect(self, operation: str, request: Parameters) -> Answer | AwsError:
         store = self._aws.store
@@ -279,17 +224,6 @@ class _Client:
             self.done[operation] += 1
             self.done["write_units"] += store.write_units - writes
             self.done["read_units"] += store.read_units - reads
-
-
-class StampedCounts(DynamoDBCounts):
-    """A proposal: plans without transactions. Each ADD sets an attribute of the word's item that is the
-    shard's own to the plan's last sequence number, and has the condition that it is smaller there. Who
-    carries out a plan again skips, by that attribute, what is done. One unit an item, no conflicts, and
-    the answer has the new total; only an undisturbed delivery is simulated."""
-
-    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        del marker
-        return self.add(words, work)
 
 
 @dataclass(frozen=True)
@@ -321,7 +255,7 @@ class _Shard:
         self._feed = feed
         self._aws = aws
         self._client = _Client(aws)
-        self._stream = _stream(self._client, aws.clock, feed.stamped)
+        self._stream = _stream(self._client, aws.clock)
         self._most = min(MAX_BATCH, PAYLOAD_BYTES // EVENT_BYTES[feed.words])
         self._waiting: list[_Bundle] = []
         self._sequence = 0
@@ -381,11 +315,10 @@ class _Shard:
             self._gather()
 
 
-def _stream(client: _Client, clock: Clock, stamped: bool) -> Stream:
+def _stream(client: _Client, clock: Clock) -> Stream:
     """As handler.assembled makes it."""
     calls = Calls(client)
-    kind = StampedCounts if stamped else DynamoDBCounts
-    counts = kind(calls, "words", DynamoDBLedger(calls, "words", "markers"))
+    counts = DynamoDBCounts(calls, "words", DynamoDBLedger(calls, "words", "markers"))
     reports = S3Reports(calls, "reports", 600)
     return Stream(
         KinesisStream(calls, "stream"),
@@ -420,7 +353,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
 
     for shard in shards:
         clock.after(rng.random() * TICK_SECONDS, lambda shard=shard: arrive(shard))  # type: ignore[misc]
-    with simulated(clock, rng), mock.patch("wordtally.stream.time", clock):
+    with simulated(clock, rng), mock.patch("wordtally.fence.time", clock):
         clock.run()
 
     # The first batches and the last one of each shard are not whole.
@@ -440,8 +373,6 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
         read_units=figures["read_units"] / texts,
         words_written=figures["upserts"] / texts,
         hottest=figures["hottest"] / texts,
-        conflicts=figures["conflicts"] / texts,
-        transactions=(figures["TransactWriteItems"] + figures["conflicts"]) / texts,
         throttled=figures["throttled"] / texts,
         gets=figures["GetObject"] / texts,
         puts=figures["PutObject"] / texts,

@@ -326,9 +326,9 @@ def show_files(endpoint: Endpoint) -> None:
         rows,
     )
     print(
-        "\nThe transactions of a file, with what the table takes of write units a second; a tenth of a"
+        "\nThe writes of a file, with what the table takes of write units a second; a tenth of a second's"
     )
-    print("second's worth at once.")
+    print("worth at once.")
     rows = []
     for writes in (0, NEW_TABLE):
         endpoint.reset(10_000, DELAY_MS, writes)
@@ -438,7 +438,7 @@ def show_stream(endpoint: Endpoint) -> None:
             result = json.loads(output(_COUNT, str(texts), str(each)))
         records, event_bytes, decoded, cpu, seconds, written, distinct = result
         seen = endpoint.seen()
-        plans = (seen.calls["UpdateItem"] - 2) // 2
+        plans = (seen.calls["UpdateItem"] - 2 - written) // 2
         rows.append(
             [
                 *[records, str(each), round(event_bytes / records), distinct, plans, written],

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from fakes import FakeClient, FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs
 from wordtally.aws.errors import AwsError
+from wordtally.aws.operations import CONDITION_FAILED
 
 from local import aws
 
@@ -118,6 +119,9 @@ class FakeAws(ThreadingHTTPServer):
                 found = {**json.loads(body), "CancellationReasons": error.reasons}
                 body = json.dumps(found).encode()
             return status, headers, body
+        if operation == "UpdateItem" and "Item" in found:
+            status, headers, body = _error(operation, 400, CONDITION_FAILED)
+            return status, headers, json.dumps({**json.loads(body), **found}).encode()
         if _on_s3(operation):
             return _s3_answer(found)
         body = json.dumps(found).encode()

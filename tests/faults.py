@@ -110,13 +110,12 @@ class Mortal:
         retried: Callable[[AwsError], None] = ignore,
     ) -> list[Answer]:
         todo = list(parameters)
-        if self.injector and todo and self.injector.is_due(operation):
-            if self.injector.fault.afterwards:
-                with contextlib.suppress(
-                    AwsError
-                ):  # refused, such as for an object that is not there
-                    self._client.call_each(operation, todo[:1], until, retried)
-            raise Killed
+        for index in range(len(todo)) if self.injector else ():
+            if self.injector and self.injector.is_due(operation):
+                sent = todo[: index + self.injector.fault.afterwards]
+                with contextlib.suppress(AwsError):  # such as for an object that is not there
+                    self._client.call_each(operation, sent, until, retried)
+                raise Killed
         return self._client.call_each(operation, todo, until, retried)
 
     def presigned_url(self, parameters: Any, expires_seconds: int) -> str:

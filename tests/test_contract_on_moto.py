@@ -12,7 +12,9 @@ from contract import (
     MARKER,
     CheckpointsContract,
     CountsContract,
+    FencesContract,
     FilesContract,
+    LanesContract,
     LedgerContract,
     QueuesContract,
     ReportsContract,
@@ -22,6 +24,7 @@ from wordtally.calls import Calls
 from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import DynamoDBCounts
 from wordtally.files import S3Files
+from wordtally.lanes import DynamoDBLanes
 from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.reports import S3Reports
 from wordtally.settings import Settings
@@ -77,6 +80,10 @@ class MotoLedger(LedgerContract, OnMoto):
         self.assertEqual(self.add(MARKER, words), dict.fromkeys(words, 2))
 
 
+class MotoFences(FencesContract, OnMoto):
+    pass
+
+
 class MotoReports(ReportsContract, OnMoto):
     def setUp(self) -> None:
         super().setUp()
@@ -88,6 +95,13 @@ class MotoCheckpoints(CheckpointsContract, OnMoto):
         super().setUp()
         calls = Calls(handler.client(replace(SETTINGS, aws_client=self.client)))
         self.checkpoints = DynamoDBCheckpoints(calls, MARKERS)
+
+
+class MotoLanes(LanesContract, OnMoto):
+    def setUp(self) -> None:
+        super().setUp()
+        calls = Calls(handler.client(replace(SETTINGS, aws_client=self.client)))
+        self.lanes = DynamoDBLanes(calls, MARKERS)
 
 
 class MotoFiles(FilesContract, OnMoto):
@@ -141,11 +155,19 @@ class BotocoreLedger(MotoLedger):
     client = "botocore"
 
 
+class BotocoreFences(MotoFences):
+    client = "botocore"
+
+
 class BotocoreReports(MotoReports):
     client = "botocore"
 
 
 class BotocoreCheckpoints(MotoCheckpoints):
+    client = "botocore"
+
+
+class BotocoreLanes(MotoLanes):
     client = "botocore"
 
 

@@ -26,7 +26,7 @@ from fakes import (
     FakeS3,
     FakeSqs,
     counts_over,
-    files_over,
+    inbox_over,
     reports_over,
     stream_over,
     timed_out,
@@ -42,7 +42,6 @@ from wordtally import handler, once, ranking, stream
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError
 from wordtally.errors import Unavailable
-from wordtally.inbox import Inbox
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
 from wordtally.settings import Settings
@@ -122,7 +121,7 @@ class Instance:
         self.ranking = Ranking(
             counts_over(table), reports, walk.scan_up_to_words, pause=lambda attempt: None
         )
-        inbox = Inbox(files_over(faulty(walk.files)), self.ranking, max_words=1_000)
+        inbox = inbox_over(table, self.ranking, faulty(walk.files))
         both = stream_over(table, self.ranking, faulty(walk.kinesis), faulty(walk.queue))
         self.application = handler.Application(
             self.ranking, reports, 24, lambda: inbox, lambda: both
@@ -251,8 +250,8 @@ class Walk(RuleBasedStateMachine):
                 self.instances[number] = self.new_instance()
             self.behind = True
             return False
-        # A batch of which nothing is counted does not replace a report that was deleted.
-        if not self.behind and (of_files or KEY in self.bucket.objects):
+        # If nothing is counted, a report that was deleted is not replaced.
+        if not self.behind and KEY in self.bucket.objects:
             self.report_is_right()
         return True
 

@@ -7,13 +7,16 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from unittest import mock
 
-from wordtally import once
+from wordtally import lanes, once
 from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import PAGE_WORDS, DynamoDBCounts
-from wordtally.errors import IdempotencyKeyReused
+from wordtally.errors import IdempotencyKeyReused, Unavailable
+from wordtally.fence import Fence, next_token
 from wordtally.files import S3Files
-from wordtally.inbox import Gone, Upload
+from wordtally.inbox import Abandoned, Gone, Upload
+from wordtally.lanes import LANES, DynamoDBLanes
 from wordtally.once import Marker
 from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.ranking import Conflict, Published, Report
@@ -63,6 +66,46 @@ class CountsContract:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self.add, [{"a": 1, "b": 2, "c": 3}] * 40))
         self.assertEqual(self.everything(), {"a": 40, "b": 80, "c": 120})
+
+
+class FencesContract:
+    """A TestCase beside it provides `self.counts`, over an empty table."""
+
+    counts: DynamoDBCounts
+
+    def add(self, words: dict[str, int], token: int, lane: str = "lane") -> dict[str, int]:
+        return self.counts.add_fenced(Fence(lane, token), words, Work())
+
+    def test_what_a_lane_has_written_is_not_written_again_and_the_totals_are_returned(self) -> None:
+        self.assertEqual(self.add({"a": 2, "b": 1}, 5), {"a": 2, "b": 1})
+        self.assertEqual(self.add({"a": 2, "b": 1, "c": 1}, 5), {"a": 2, "b": 1, "c": 1})
+        self.assertEqual(self.add({"a": 2, "b": 1}, 5), {"a": 2, "b": 1})
+
+    def test_a_larger_token_is_written_and_a_smaller_one_is_late(self) -> None:
+        self.add({"a": 1}, 9)
+        self.assertEqual(self.add({"a": 1}, 10), {"a": 2})
+        for late in (2, 9, 10):
+            self.assertEqual(self.add({"a": 1}, late), {"a": 2})
+
+    def test_lanes_and_other_writes_do_not_see_each_other(self) -> None:
+        self.counts.add({"a": 1}, Work())
+        self.assertEqual(self.add({"a": 1}, 9), {"a": 2})
+        self.assertEqual(self.add({"a": 1}, 1, "other"), {"a": 3})
+        self.assertEqual(self.counts.add({"a": 1}, Work()), {"a": 4})
+        self.counts.add_once(MARKER, {"a": 1}, Work())
+        self.assertEqual(self.add({"a": 1}, 9), {"a": 5})
+        pages = self.counts.scan(0, Work())
+        self.assertEqual([dict(page) for page in pages if page], [{"a": 5}])
+
+    def test_tokens_are_milliseconds_since_1970_or_more(self) -> None:
+        self.add({"a": 1}, next_token(0))
+        self.assertEqual(self.add({"a": 1}, next_token(10**15)), {"a": 2})
+
+    def test_the_same_set_at_the_same_time_is_written_once(self) -> None:
+        words = {f"w{number:03}": 2 for number in range(20)}
+        with ThreadPoolExecutor(8) as pool:
+            for totals in pool.map(lambda _: self.add(words, 1), range(8)):
+                self.assertEqual(totals, words)
 
 
 class LedgerContract:
@@ -181,7 +224,7 @@ class CheckpointsContract:
     """A TestCase beside it provides `self.checkpoints`, over an empty table of markers."""
 
     checkpoints: DynamoDBCheckpoints
-    PLAN = Plan("04", {"b": 2, "a": 1, "हिन्दी": 1}, NOW)
+    PLAN = Plan("04", {"b": 2, "a": 1, "हिन्दी": 1}, 7)
 
     def read(self, shard: str = "shard") -> Checkpoint:
         return self.checkpoints.read(shard, Work())
@@ -197,51 +240,51 @@ class CheckpointsContract:
 
     def test_a_plan_is_read_as_it_was_recorded_with_its_words_in_order(self) -> None:
         self.propose("", self.PLAN)
-        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN, 7))
         plan = self.read().plan
         self.assertEqual(list(plan.words) if plan else [], list(self.PLAN.words))
 
     def test_a_finished_plan_moves_the_checkpoint_and_the_next_one_begins_there(self) -> None:
         self.propose("", self.PLAN)
         self.finish(self.PLAN)
-        self.assertEqual(self.read(), Checkpoint("04"))
-        after = Plan("05", {}, NOW)
+        self.assertEqual(self.read(), Checkpoint("04", None, 7))
+        after = Plan("05", {}, 8)
         self.propose("04", after)
-        self.assertEqual(self.read(), Checkpoint("04", after))
+        self.assertEqual(self.read(), Checkpoint("04", after, 8))
 
     def test_a_plan_is_recorded_only_where_it_begins_and_if_there_is_none(self) -> None:
         self.propose("", self.PLAN)
         for done in ("", "03", "04"):
             with self.assertRaises(Superseded):
-                self.propose(done, Plan("05", {"c": 1}, NOW))
-        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+                self.propose(done, Plan("05", {"c": 1}, 8))
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN, 7))
         self.finish(self.PLAN)
         for done in ("", "03", "05"):
             with self.assertRaises(Superseded):
-                self.propose(done, Plan("05", {"c": 1}, NOW))
-        self.assertEqual(self.read(), Checkpoint("04"))
+                self.propose(done, Plan("05", {"c": 1}, 8))
+        self.assertEqual(self.read(), Checkpoint("04", None, 7))
 
     def test_only_the_plan_that_is_there_is_finished(self) -> None:
         with self.assertRaises(Superseded):
             self.finish(self.PLAN)
         self.propose("", self.PLAN)
         with self.assertRaises(Superseded):
-            self.finish(Plan("05", {}, NOW))
+            self.finish(Plan("05", {}, 8))
         self.finish(self.PLAN)
         with self.assertRaises(Superseded):
             self.finish(self.PLAN)
-        self.assertEqual(self.read(), Checkpoint("04"))
+        self.assertEqual(self.read(), Checkpoint("04", None, 7))
 
     def test_each_shard_has_its_own(self) -> None:
         self.propose("", self.PLAN)
         self.assertEqual(self.read("other"), Checkpoint())
-        self.propose("", Plan("02", {}, NOW), "other")
-        self.assertEqual(self.read(), Checkpoint("", self.PLAN))
+        self.propose("", Plan("02", {}, 8), "other")
+        self.assertEqual(self.read(), Checkpoint("", self.PLAN, 7))
 
     def test_of_many_plans_at_once_one_is_recorded(self) -> None:
         def propose(number: int) -> bool:
             try:
-                self.propose("", Plan(f"{number:02}", {"a": number}, NOW))
+                self.propose("", Plan(f"{number:02}", {"a": number}, 7))
             except Superseded:
                 return False
             return True
@@ -250,7 +293,93 @@ class CheckpointsContract:
             recorded = list(pool.map(propose, range(8)))
         self.assertEqual(sum(recorded), 1)
         number = recorded.index(True)
-        self.assertEqual(self.read(), Checkpoint("", Plan(f"{number:02}", {"a": number}, NOW)))
+        self.assertEqual(self.read(), Checkpoint("", Plan(f"{number:02}", {"a": number}, 7), 7))
+
+
+class LanesContract:
+    """A TestCase beside it provides `self.lanes`, over an empty table of markers."""
+
+    lanes: DynamoDBLanes
+
+    def take(self, upload: Upload) -> Fence | None:
+        return self.lanes.take(upload, Work())
+
+    def test_a_file_holds_its_lane_until_that_is_released(self) -> None:
+        upload = Upload("inbox", "name é", "v1", "etag")
+        fence = self.take(upload)
+        assert fence
+        self.assertEqual(self.take(upload), fence)
+        self.lanes.release(upload, fence, Work())
+        self.assertIsNone(self.take(upload))
+        self.lanes.release(upload, fence, Work())
+        self.assertIsNone(self.take(upload))
+
+    def test_a_lane_is_held_by_one_file_and_its_tokens_grow(self) -> None:
+        last: dict[str, int] = {}
+        for number in range(3 * len(LANES)):
+            upload = Upload("inbox", f"file {number}", "v1")
+            fence = self.take(upload)
+            assert fence
+            self.assertGreater(fence.token, last.get(fence.lane, 0))
+            last[fence.lane] = fence.token
+            self.lanes.release(upload, fence, Work())
+        together = [self.take(Upload("inbox", f"file {n}", "v2")) for n in range(len(LANES))]
+        self.assertEqual({fence.lane for fence in together if fence}, set(LANES))
+
+    def test_versions_are_files_of_their_own(self) -> None:
+        uploads = [
+            Upload("inbox", "key", "v1", "abc"),
+            Upload("inbox", "key", "v2", "abc"),
+            Upload("other", "key", "v1", "abc"),
+            Upload("inbox", "other", "v1", "abc"),
+            Upload("inbox", "key", None, "abc"),
+            Upload("inbox", "key", None, "def"),
+        ]
+        self.assertEqual(len({self.take(upload) for upload in uploads}), len(uploads))
+
+    def test_while_all_lanes_are_held_a_file_waits(self) -> None:
+        held = [Upload("inbox", f"file {number}", "v1") for number in range(len(LANES))]
+        fences = [self.take(upload) for upload in held]
+        late = Upload("inbox", "late", "v1")
+        with self.assertRaises(Unavailable):
+            self.lanes.take(late, Work(time.monotonic() + 0.3))
+        assert fences[3]
+        self.lanes.release(held[3], fences[3], Work())
+        found = self.take(late)
+        self.assertEqual(found and found.lane, fences[3].lane)
+
+    def test_a_file_that_has_held_the_last_lane_for_too_long_is_abandoned(self) -> None:
+        with mock.patch.object(lanes, "LEASE_SECONDS", -9):
+            self.take(Upload("inbox", "crashed", "v1", "etag"))
+        for number in range(len(LANES) - 1):
+            self.assertIsNotNone(self.take(Upload("inbox", f"file {number}", "v1")))
+        with self.assertRaises(Abandoned) as raised:
+            self.take(Upload("inbox", "late", "v1"))
+        self.assertEqual(raised.exception.upload, Upload("inbox", "crashed", "v1", "etag"))
+
+    def test_a_clock_that_is_behind_takes_a_lane_nevertheless(self) -> None:
+        ahead = Upload("inbox", "ahead", "v1")
+        with (
+            mock.patch.object(lanes, "LANES", ["i0"]),
+            mock.patch("wordtally.fence.time.time", return_value=10.0**10),
+        ):
+            first = self.take(ahead)
+            assert first
+            self.lanes.release(ahead, first, Work())
+        with mock.patch.object(lanes, "LANES", ["i0"]):
+            second = self.take(Upload("inbox", "behind", "v1"))
+        self.assertEqual(second, replace(first, token=first.token + 1))
+
+    def test_many_files_at_once_hold_different_lanes(self) -> None:
+        uploads = [Upload("inbox", f"file {number}", "v1") for number in range(len(LANES))]
+        with ThreadPoolExecutor(8) as pool:
+            taken = list(pool.map(self.take, uploads))
+        self.assertEqual(len({fence.lane for fence in taken if fence}), len(LANES))
+
+    def test_many_announcements_of_a_file_at_once_hold_one_lane(self) -> None:
+        upload = Upload("inbox", "key", "v1")
+        with ThreadPoolExecutor(8) as pool:
+            self.assertEqual(len(set(pool.map(self.take, [upload] * 8))), 1)
 
 
 class FilesContract:

@@ -18,6 +18,8 @@ from wordtally.calls import Calls
 from wordtally.checkpoints import DynamoDBCheckpoints
 from wordtally.counts import DynamoDBCounts
 from wordtally.files import S3Files
+from wordtally.inbox import Inbox
+from wordtally.lanes import DynamoDBLanes
 from wordtally.ledger import DynamoDBLedger
 from wordtally.queues import FailureQueue, KinesisStream
 from wordtally.ranking import Ranking
@@ -104,6 +106,8 @@ class FakeDynamoDB(FakeClient):
             "Scan": self.scan,
         }
         self.items: dict[str, int] = {}
+        self.fences: dict[str, dict[str, int]] = defaultdict(dict)
+        """Word to the last token of each lane."""
         self.malformed: dict[str, dict[str, str] | None] = {}
         self.markers: dict[tuple[str, int], dict[str, Any]] = {}
 
@@ -121,7 +125,9 @@ class FakeDynamoDB(FakeClient):
         UpdateExpression: str,
         ExpressionAttributeValues: dict[str, Any],
         ConditionExpression: str = "",
+        ExpressionAttributeNames: dict[str, str] | None = None,
         ReturnValues: str = "NONE",
+        ReturnValuesOnConditionCheckFailure: str = "NONE",
     ) -> dict[str, Any]:
         if "key" in Key:
             place = Key["key"]["S"], int(Key["chunk"]["N"])
@@ -134,6 +140,16 @@ class FakeDynamoDB(FakeClient):
         word = Key["word"]["S"]
         if not 1 <= len(word.encode()) <= 2048:
             raise refused("UpdateItem", "ValidationException")
+        if ExpressionAttributeNames:
+            lane, token = (
+                ExpressionAttributeNames["#lane"],
+                int(ExpressionAttributeValues[":token"]["N"]),
+            )
+            assert ConditionExpression == "attribute_not_exists(#lane) OR #lane < :token"
+            assert ReturnValuesOnConditionCheckFailure == "ALL_OLD"
+            if self.fences[word].get(lane, -1) >= token:
+                return {"Item": self.item(word)}
+            self.fences[word][lane] = token
         added = int(ExpressionAttributeValues[":n"]["N"])
         if number := (self.malformed.get(word) or {}).get("N"):
             self.malformed[word] = {"N": str(float(number) + added)}
@@ -150,20 +166,28 @@ class FakeDynamoDB(FakeClient):
     def transact_write_items(self, *, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
         if len(TransactItems) > 100:
             raise refused("TransactWriteItems", "ValidationException")
-        put, *updates = (action for entry in TransactItems for action in entry.values())
-        marker = put["Item"]
-        where = marker["key"]["S"], int(marker["chunk"]["N"])
-        now = int(put["ExpressionAttributeValues"][":now"]["N"])
-        there = self.markers.get(where)
-        if there and int(there["valid_until"]["N"]) >= now:
-            error = cancelled("ConditionalCheckFailed", *["None"] * len(updates))
-            error.reasons[0]["Item"] = there
+        actions = [action for entry in TransactItems for action in entry.values()]
+        found = [self.markers.get(place_of(action), {}) for action in actions]
+        if not all(map(meets, actions, found)):
+            codes = [
+                "None" if meets(action, item) else "ConditionalCheckFailed"
+                for action, item in zip(actions, found, strict=True)
+            ]
+            error = cancelled(*codes)
+            for reason, action, item in zip(error.reasons, actions, found, strict=True):
+                if not meets(action, item) and "ReturnValuesOnConditionCheckFailure" in action:
+                    reason["Item"] = item
             raise error
-        self.markers[where] = marker
-        for update in updates:
-            word = update["Key"]["word"]["S"]
-            added = int(update["ExpressionAttributeValues"][":n"]["N"])
-            self.items[word] = self.items.get(word, 0) + added
+        for action, item in zip(actions, found, strict=True):
+            if "Item" in action:
+                self.markers[place_of(action)] = action["Item"]
+            elif "key" in action["Key"]:
+                change, values = action["UpdateExpression"], action["ExpressionAttributeValues"]
+                self.markers[place_of(action)] = action["Key"] | updated(change, item, values)
+            else:
+                word = action["Key"]["word"]["S"]
+                added = int(action["ExpressionAttributeValues"][":n"]["N"])
+                self.items[word] = self.items.get(word, 0) + added
         return {}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
@@ -203,23 +227,38 @@ class FakeDynamoDB(FakeClient):
         return answer
 
 
+def place_of(action: Mapping[str, Any]) -> tuple[str, int]:
+    """Of a marker; there is none where a word is."""
+    key = action.get("Key") or action["Item"]
+    return (key["key"]["S"], int(key["chunk"]["N"])) if "key" in key else ("", 0)
+
+
+def meets(action: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    condition = action.get("ConditionExpression", "")
+    return holds(condition, item, action.get("ExpressionAttributeValues", {}))
+
+
 def holds(condition: str, item: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Whether the item meets a condition of the form `a AND (b OR c)`."""
+    """Whether the item meets a condition of the form `a AND (b OR c)`, or `a OR b`."""
 
     def term(text: str) -> bool:
-        if absent := re.fullmatch(r"attribute_not_exists\((\w+)\)", text):
-            return absent[1] not in item
-        name, value = text.split(" = ")
-        return name in item and item[name] == values[value]
+        if there := re.fullmatch(r"attribute_(not_)?exists\((\w+)\)", text):
+            return (there[2] in item) != bool(there[1])
+        name, operator, value = text.split()
+        if name not in item:
+            return False
+        found, given = item[name], values[value]
+        return found == given if operator == "=" else int(found["N"]) < int(given["N"])
 
     clauses = [re.sub(r"^\((.*)\)$", r"\1", clause) for clause in condition.split(" AND ")]
-    return all(any(map(term, clause.split(" OR "))) for clause in clauses)
+    return not condition or all(any(map(term, clause.split(" OR "))) for clause in clauses)
 
 
 def updated(change: str, item: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The item after a change of the form `SET a = :a, b = :b REMOVE c, d`."""
-    setting, _, removing = change.removeprefix("SET ").partition(" REMOVE ")
-    names = dict(part.split(" = ") for part in setting.split(", "))
+    """The item after a change of the form `SET a = :a, b = :b REMOVE c, d`, or one half of it."""
+    setting, _, removing = change.partition("REMOVE ")
+    parts = setting.removeprefix("SET ").strip().split(", ")
+    names = dict(part.split(" = ") for part in parts if part)
     kept = {name: value for name, value in item.items() if name not in removing.split(", ")}
     return kept | {name: values[value] for name, value in names.items()}
 
@@ -344,6 +383,16 @@ def counts_over(table: FakeClient) -> DynamoDBCounts:
 
 def reports_over(bucket: FakeClient) -> S3Reports:
     return S3Reports(Calls(bucket), "reports", url_expiry_seconds=600)
+
+
+def lanes_over(table: FakeClient) -> DynamoDBLanes:
+    return DynamoDBLanes(Calls(table), "markers", pause=lambda *_: None)
+
+
+def inbox_over(
+    table: FakeClient, ranking: Ranking, files: FakeClient, max_words: int = 1_000
+) -> Inbox:
+    return Inbox(files_over(files), lanes_over(table), counts_over(table), ranking, max_words)
 
 
 def files_over(bucket: FakeClient) -> S3Files:

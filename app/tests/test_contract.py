@@ -5,7 +5,9 @@ import unittest
 from contract import (
     CheckpointsContract,
     CountsContract,
+    FencesContract,
     FilesContract,
+    LanesContract,
     LedgerContract,
     QueuesContract,
     ReportsContract,
@@ -17,6 +19,7 @@ from fakes import (
     FakeSqs,
     counts_over,
     files_over,
+    lanes_over,
     reports_over,
 )
 from wordtally.calls import Calls
@@ -34,6 +37,11 @@ class FakeLedger(LedgerContract, unittest.TestCase):
         self.counts = counts_over(FakeDynamoDB())
 
 
+class FakeFences(FencesContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.counts = counts_over(FakeDynamoDB())
+
+
 class FakeReports(ReportsContract, unittest.TestCase):
     def setUp(self) -> None:
         self.bucket = FakeS3()
@@ -43,6 +51,11 @@ class FakeReports(ReportsContract, unittest.TestCase):
 class FakeCheckpoints(CheckpointsContract, unittest.TestCase):
     def setUp(self) -> None:
         self.checkpoints = DynamoDBCheckpoints(Calls(FakeDynamoDB()), "markers")
+
+
+class FakeLanes(LanesContract, unittest.TestCase):
+    def setUp(self) -> None:
+        self.lanes = lanes_over(FakeDynamoDB())
 
 
 class FakeFiles(FilesContract, unittest.TestCase):

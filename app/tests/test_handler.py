@@ -19,7 +19,7 @@ from fakes import (
     FakeS3,
     FakeSqs,
     counts_over,
-    files_over,
+    inbox_over,
     refused,
     reports_over,
     stream_over,
@@ -30,7 +30,6 @@ from test_inbox import notification
 from test_stream import event as records
 from wordtally import handler, http, page, stream
 from wordtally.errors import Unavailable
-from wordtally.inbox import Inbox
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
 
@@ -438,7 +437,7 @@ class WithBoth(OnFakes):
         super().setUp()
         self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
         ranking = self.application.ranking
-        inbox = Inbox(files_over(self.files), ranking, max_words=100)
+        inbox = inbox_over(self.table, ranking, self.files, max_words=100)
         both = stream_over(self.table, ranking, self.kinesis, self.queue)
         self.application = replace(self.application, inbox=lambda: inbox, stream=lambda: both)
 
@@ -598,8 +597,8 @@ class Batches(WithBoth):
 
     def test_a_failure_is_raised_so_that_lambda_retries_it(self) -> None:
         event = records(("1", b'{"parameter": "hush words"}'))
-        for operation in ("GetItem", "UpdateItem", "TransactWriteItems", "BatchGetItem"):
-            self.table.faults[operation] = [timed_out(operation)]
+        for operation, call in [("GetItem", 0), ("UpdateItem", 0), ("UpdateItem", 1)]:
+            self.table.faults[operation] = [*[None] * call, timed_out(operation)]
             with self.assertRaises(Unavailable):
                 self.deliver(event)
             self.assertEqual(self.figures()["code"], "unavailable")

@@ -7,8 +7,8 @@ import zlib
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, FakeS3, counts_over, files_over, refused, reports_over
-from wordtally import inbox
+from fakes import FakeDynamoDB, FakeS3, counts_over, inbox_over, refused, reports_over
+from wordtally import inbox, lanes
 from wordtally.errors import Unavailable
 from wordtally.inbox import Gone, Inbox, Refused, Upload, uploads_of
 from wordtally.ranking import Ranking
@@ -26,7 +26,7 @@ class OnFakes(unittest.TestCase):
 
     def instance(self, max_words: int = 1_000) -> Inbox:
         ranking = Ranking(counts_over(self.table), reports_over(self.reports), 0)
-        return Inbox(files_over(self.files), ranking, max_words)
+        return inbox_over(self.table, ranking, self.files, max_words)
 
     def put(self, body: bytes, key: str = "file") -> Upload:
         answer = self.files.put_object(Bucket="inbox", Key=key, Body=body, Tagging="mine=1")
@@ -101,8 +101,8 @@ class Count(OnFakes):
         counted = {f"w{number:03}": 1 for number in range(250)}
         for operation, client, calls in [
             ("GetObject", "files", 1),
-            ("TransactWriteItems", "table", 3),
-            ("BatchGetItem", "table", 3),
+            ("TransactWriteItems", "table", 2),  # the lane
+            ("UpdateItem", "table", 250),
             ("GetObject", "reports", 1),
             ("PutObject", "reports", 1),
             ("GetObjectTagging", "files", 1),
@@ -131,7 +131,7 @@ class Count(OnFakes):
         upload = self.put(b"a")
 
         def delete(operation: str) -> None:
-            if operation == "TransactWriteItems":
+            if operation == "UpdateItem":
                 self.files.delete_object(
                     Bucket="inbox", Key="file", VersionId=upload.version_id or ""
                 )
@@ -144,6 +144,42 @@ class Count(OnFakes):
         with self.assertRaises(Unavailable):
             self.inbox.count(self.put(b"a"), Work(until=0))
         self.assertEqual(self.table.calls, [])
+
+
+class AbandonedFiles(OnFakes):
+    """A crash leaves a file with its lane, and Lambda has given it up."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.enterContext(mock.patch.object(lanes, "LANES", ["i0"]))
+        self.enterContext(mock.patch.object(lanes, "LEASE_SECONDS", -9))
+        self.abandoned = self.put(b"a b c")
+        self.table.faults["UpdateItem"] = [None, refused("UpdateItem", "Broken", 503)]
+        with self.assertRaises(Unavailable):
+            self.inbox.count(self.abandoned, Work())
+        self.assertEqual(self.table.items, {"a": 1})
+
+    def test_the_next_file_that_needs_the_lane_finishes_it(self) -> None:
+        self.instance().count(self.put(b"a d", "next"), Work())
+        self.assertEqual(self.table.items, {"a": 2, "b": 1, "c": 1, "d": 1})
+        self.assertEqual(self.tags(self.abandoned)["wordtally"], "counted")
+        self.inbox.count(self.abandoned, Work())
+        self.assertEqual(self.table.items, {"a": 2, "b": 1, "c": 1, "d": 1})
+        report = reports_over(self.reports).read(Work()).report
+        self.assertEqual(dict(report.top) if report else {}, self.table.items)
+
+    def test_a_deleted_one_blocks_no_lane(self) -> None:
+        self.files.delete_object(
+            Bucket="inbox", Key="file", VersionId=self.abandoned.version_id or ""
+        )
+        self.inbox.count(self.put(b"a d", "next"), Work())
+        self.assertEqual(self.table.items, {"a": 2, "d": 1})
+
+    def test_its_own_retry_comes_first_or_later(self) -> None:
+        self.instance().count(self.abandoned, Work())
+        self.assertEqual(self.table.items, {"a": 1, "b": 1, "c": 1})
+        self.inbox.count(self.put(b"a d", "next"), Work())
+        self.assertEqual(self.table.items, {"a": 2, "b": 1, "c": 1, "d": 1})
 
 
 class Refusals(OnFakes):
@@ -228,16 +264,3 @@ class Notifications(unittest.TestCase):
     def test_without_versions_an_upload_is_told_by_its_etag(self) -> None:
         (upload,) = uploads_of(notification("key"))
         self.assertEqual(upload, Upload("inbox", "key", None, "abc"))
-        (other,) = uploads_of(notification("key", eTag="def"))
-        self.assertNotEqual(upload.marker(0).key, other.marker(0).key)
-
-    def test_the_marker_is_of_this_version_alone(self) -> None:
-        upload = Upload("inbox", "key", "v1", "abc")
-        others = [
-            Upload("other", "key", "v1", "abc"),
-            Upload("inbox", "other", "v1", "abc"),
-            Upload("inbox", "key", "v2", "abc"),
-        ]
-        self.assertEqual(len({each.marker(0).key for each in [upload, *others]}), 4)
-        self.assertEqual(upload.marker(0).key, upload.marker(99).key)
-        self.assertGreater(upload.marker(0).valid_until, 14 * 86_400)

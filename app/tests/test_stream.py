@@ -7,7 +7,16 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs, counts_over, reports_over, stream_over
+from fakes import (
+    FakeDynamoDB,
+    FakeKinesis,
+    FakeS3,
+    FakeSqs,
+    counts_over,
+    refused,
+    reports_over,
+    stream_over,
+)
 from wordtally import once, stream, words
 from wordtally.errors import Rejected, Unavailable
 from wordtally.ranking import Ranking
@@ -217,7 +226,7 @@ class Batches(unittest.TestCase):
         self.assertEqual(self.table.items, expected)
         self.assertEqual(self.top(), expected)
         self.assertEqual((work.upserts, work.publishes), (10, 1))
-        self.assertEqual(self.table.calls.count("TransactWriteItems"), 1)
+        self.assertEqual(self.table.calls.count("UpdateItem"), 10 + 2)  # two for the checkpoint
 
     def test_what_was_counted_is_left_out(self) -> None:
         one, two, three = (Record(str(number), {"a": 1, f"w{number}": 1}) for number in (1, 2, 3))
@@ -282,10 +291,23 @@ class Batches(unittest.TestCase):
             self.count(Record("1", {"a": 1}), shard=shard)
         self.assertEqual(self.table.items, {"a": 2})
 
-    def test_a_plan_can_be_finished_a_month_later(self) -> None:
-        plan = stream.Plan("1", {"a": 1}, 1_000)
-        marker = plan.marker("shard")
-        self.assertGreaterEqual(marker.valid_until, 1_000 + 30 * 86_400)
-        self.assertEqual(marker, stream.Plan("1", {"b": 2}, 1_000).marker("shard"))
-        others = [plan.marker("other"), stream.Plan("2", {"a": 1}, 1_000).marker("shard")]
-        self.assertNotIn(marker.key, [other.key for other in others])
+    def test_each_shard_has_its_own_lane(self) -> None:
+        shards = [f"stream\nshardId-{number:012}" for number in range(100)]
+        self.assertEqual(len({stream.lane_of(shard) for shard in shards}), 100)
+        self.assertLessEqual(max(len(stream.lane_of(shard)) for shard in shards), 13)
+
+    def test_an_interrupted_plan_is_finished_by_a_batch_that_is_cut_elsewhere(self) -> None:
+        batch = [Record(str(number), {f"w{number}": 1, "the": 1}) for number in range(6)]
+        for client, operation, calls in [("table", "UpdateItem", 8), ("bucket", "PutObject", 1)]:
+            for call in range(calls):
+                with self.subTest(operation=operation, call=call):
+                    self.setUp()
+                    fault = refused(operation, "Broken", 503)
+                    getattr(self, client).faults[operation] = [*[None] * call, fault]
+                    with self.assertRaises(Unavailable):
+                        self.count(*batch[:5])
+                    self.count(*batch[:3])
+                    self.count(*batch)
+                    expected = {"the": 6, **{f"w{number}": 1 for number in range(6)}}
+                    self.assertEqual(self.table.items, expected)
+                    self.assertEqual(self.top(), expected)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wordtally import stream
+from wordtally.fence import Fence
 from wordtally.once import Marker
 from wordtally.stream import MAX_PLAN_BYTES, Checkpoint, Plan, Record, Stream
 from wordtally.work import Work
@@ -28,14 +29,18 @@ class Shard:
 
     def propose(self, shard: str, done: str, plan: Plan, work: Work) -> None:
         self.plans.append(plan)
-        self.checkpoint = Checkpoint(done, plan)
+        self.checkpoint = Checkpoint(done, plan, plan.token)
 
     def finish(self, shard: str, plan: Plan, work: Work) -> None:
-        self.checkpoint = Checkpoint(plan.upto)
+        self.checkpoint = Checkpoint(plan.upto, None, plan.token)
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        if marker.key == "key":
-            self.keyed.append(len(self.plans))
+        self.keyed.append(len(self.plans))
+        self.counted.update(words)
+        return dict(self.counted)
+
+    def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        assert fence.token == self.plans[-1].token
         self.counted.update(words)
         return dict(self.counted)
 

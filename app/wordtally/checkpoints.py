@@ -1,6 +1,7 @@
 """The checkpoints of the stream's shards, in the table of markers: partition key `key` (S, a digest of
 the shard's name), sort key `chunk` (N, always 0), `done` (S) and, while a plan is not finished, `upto`
-(S), `planned_at` (N) and `words` (S, JSON). The TTL leaves them alone: they have no `expires_at`."""
+(S) and `words` (S, JSON); `fence` (N), the token of the last plan. The TTL leaves them alone: they have no
+`expires_at`."""
 
 import hashlib
 import json
@@ -28,13 +29,13 @@ class DynamoDBCheckpoints:
     def propose(self, shard: str, done: str, plan: Plan, work: Work) -> None:
         self._change(
             shard,
-            "SET done = :done, upto = :upto, planned_at = :at, words = :words",
+            "SET done = :done, upto = :upto, words = :words, fence = :token",
             "attribute_not_exists(upto) AND (attribute_not_exists(done) OR done = :done)",
             {
                 ":done": {"S": done},
                 ":upto": {"S": plan.upto},
-                ":at": {"N": str(plan.planned_at)},
                 ":words": {"S": json.dumps(plan.words, ensure_ascii=False)},
+                ":token": {"N": str(plan.token)},
             },
             work,
         )
@@ -42,7 +43,7 @@ class DynamoDBCheckpoints:
     def finish(self, shard: str, plan: Plan, work: Work) -> None:
         self._change(
             shard,
-            "SET done = :upto REMOVE upto, planned_at, words",
+            "SET done = :upto REMOVE upto, words",
             "upto = :upto",
             {":upto": {"S": plan.upto}},
             work,
@@ -74,8 +75,8 @@ def _key(shard: str) -> dict[str, Any]:
 
 def _checkpoint(answer: Answer) -> Checkpoint:
     item = answer.get("Item", {})
+    token = int(item.get("fence", {}).get("N", 0))
     plan = None
     if "upto" in item:
-        words = json.loads(item["words"]["S"])
-        plan = Plan(item["upto"]["S"], words, int(item["planned_at"]["N"]))
-    return Checkpoint(item.get("done", {}).get("S", ""), plan)
+        plan = Plan(item["upto"]["S"], json.loads(item["words"]["S"]), token)
+    return Checkpoint(item.get("done", {}).get("S", ""), plan, token)

@@ -1,4 +1,5 @@
-"""The words table in DynamoDB: partition key `word` (S), total `times` (N)."""
+"""The words table in DynamoDB: partition key `word` (S), total `times` (N), and the last token (N) of
+each lane that has written the word: fence.py."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -7,6 +8,7 @@ from typing import Any
 from wordtally import once
 from wordtally.aws.client import Answer
 from wordtally.calls import Calls, completed
+from wordtally.fence import Fence
 from wordtally.ledger import DynamoDBLedger, totals_of, whole
 from wordtally.once import Marker
 from wordtally.work import Work
@@ -29,7 +31,30 @@ class DynamoDBCounts:
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         """One atomic ADD per word, many concurrently."""
-        upserts = (self._upsert(*entry) for entry in words.items())
+        return self._update(words, (self._upsert(*entry) for entry in words.items()), work)
+
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """Transactions of a marker and up to once.CHUNK_WORDS words, one after the other."""
+        once.add(self._ledger, marker, words, work)
+        return self._ledger.totals(words, work)
+
+    def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """The same, conditional on the token. A refused write answers with the total, too."""
+        upserts = (_fenced(self._upsert(*entry), fence) for entry in words.items())
+        return self._update(words, upserts, work)
+
+    def _upsert(self, word: str, occurrences: int) -> dict[str, Any]:
+        return {
+            "TableName": self._table,
+            "Key": {"word": {"S": word}},
+            "UpdateExpression": "ADD times :n",
+            "ExpressionAttributeValues": {":n": {"N": str(occurrences)}},
+            "ReturnValues": "UPDATED_NEW",
+        }
+
+    def _update(
+        self, words: Mapping[str, int], upserts: Iterator[dict[str, Any]], work: Work
+    ) -> dict[str, int]:
         try:
             totals = self._calls.each("UpdateItem", upserts, work, _total)
         except Exception as error:
@@ -41,20 +66,6 @@ class DynamoDBCounts:
         }
         work.malformed_items += len(totals) - len(known)
         return known
-
-    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Transactions of a marker and up to once.CHUNK_WORDS words, one after the other."""
-        once.add(self._ledger, marker, words, work)
-        return self._ledger.totals(words, work)
-
-    def _upsert(self, word: str, occurrences: int) -> dict[str, Any]:
-        return {
-            "TableName": self._table,
-            "Key": {"word": {"S": word}},
-            "UpdateExpression": "ADD times :n",
-            "ExpressionAttributeValues": {":n": {"N": str(occurrences)}},
-            "ReturnValues": "UPDATED_NEW",
-        }
 
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         """Consistent reads: an eventually consistent one could miss what `add` has just written.
@@ -108,6 +119,22 @@ class DynamoDBCounts:
         return self._calls.one("Scan", parameters, work, read)
 
 
+def _fenced(upsert: dict[str, Any], fence: Fence) -> dict[str, Any]:
+    return {
+        **upsert,
+        "UpdateExpression": "ADD times :n SET #lane = :token",
+        "ConditionExpression": "attribute_not_exists(#lane) OR #lane < :token",
+        "ExpressionAttributeNames": {"#lane": fence.lane},
+        "ExpressionAttributeValues": {
+            **upsert["ExpressionAttributeValues"],
+            ":token": {"N": str(fence.token)},
+        },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
 def _total(answer: Answer) -> int | None:
-    """The new total, None if it is not a whole number."""
-    return whole(answer["Attributes"]["times"]["N"])
+    """The total after an upsert, None if it is not a whole number. `Item` is there if the condition
+    failed."""
+    item = answer["Item"] if "Item" in answer else answer["Attributes"]
+    return whole(item["times"]["N"])

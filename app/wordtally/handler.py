@@ -263,8 +263,10 @@ def assembled(settings: Settings, client: Client) -> Application:
     def inbox() -> "Inbox":
         from wordtally.files import S3Files
         from wordtally.inbox import Inbox
+        from wordtally.lanes import DynamoDBLanes
 
-        return Inbox(S3Files(calls), ranking, settings.max_file_words)
+        lanes = DynamoDBLanes(calls, settings.markers_table)
+        return Inbox(S3Files(calls), lanes, counts, ranking, settings.max_file_words)
 
     @cache
     def stream() -> "Stream":

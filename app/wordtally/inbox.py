@@ -6,18 +6,16 @@ its end before the first write, so a refused file changes nothing.
 
 import codecs
 import contextlib
-import hashlib
-import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 from wordtally import words
 from wordtally.errors import WordTooLong
-from wordtally.once import Marker
+from wordtally.fence import Fence, FencedCounts
 from wordtally.work import Work
 
 MAX_BYTES = 100 * 1024 * 1024
@@ -29,9 +27,6 @@ BLOCK_BYTES = 1024 * 1024
 
 TEXT_BYTES = 64 * 1024
 """Split into words at once: bounds the memory of `words.split` and of decompression."""
-
-VALID_SECONDS = 15 * 86_400
-"""For how long a file is counted once: the failure queue keeps what Lambda gave up for 14 days."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -58,14 +53,6 @@ class Upload:
     """Set in a versioned bucket."""
     etag: str = ""
 
-    def marker(self, now: int) -> Marker:
-        """The first marker of the file: this upload is counted once, whatever announces it."""
-        version = self.version_id or self.etag
-        # No Idempotency-Key contains a line feed.
-        name = "\n".join(["file", self.bucket, self.key, version])
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        return Marker(digest, digest, now + VALID_SECONDS, now)
-
 
 class Files(Protocol):
     """The uploaded files."""
@@ -77,15 +64,36 @@ class Files(Protocol):
         """Set the tag `wordtally`; the file's other tags stay. Raise Gone."""
 
 
+class Abandoned(Exception):
+    """All lanes are held, and one by a file that is no longer being written: `upload`."""
+
+    def __init__(self, upload: Upload) -> None:
+        super().__init__()
+        self.upload = upload
+
+
+class Lanes(Protocol):
+    """What files must hold while their words are written, so that the writes are fenced."""
+
+    def take(self, upload: Upload, work: Work) -> Fence | None:
+        """The lane that the file holds, or a free one as soon as there is one; None if the file was
+        counted before. Raise Abandoned."""
+
+    def release(self, upload: Upload, fence: Fence, work: Work) -> None:
+        """The file is counted: let others have its lane."""
+
+
 class Counting(Protocol):
     """What ranking.Ranking does."""
 
-    def tally(self, words: Mapping[str, int], work: Work, marker: Marker | None) -> object: ...
+    def include(self, write: Callable[[], dict[str, int]], work: Work) -> object: ...
 
 
 @dataclass(frozen=True)
 class Inbox:
     files: Files
+    lanes: Lanes
+    counts: FencedCounts
     ranking: Counting
     max_words: int
     """Distinct words of a file."""
@@ -97,9 +105,36 @@ class Inbox:
         except Refused as refused:
             self._tag(upload, refused.code, work)
             raise
-        self.ranking.tally(counted, work, upload.marker(int(time.time())))
+        while True:
+            try:
+                fence = self.lanes.take(upload, work)
+                break
+            except Abandoned as abandoned:
+                self._finish(abandoned.upload, work)
+        if fence:
+            self._write(upload, fence, counted, work)
         self._tag(upload, "counted", work)
         return counted
+
+    def _write(self, upload: Upload, fence: Fence, counted: Mapping[str, int], work: Work) -> None:
+        """Release the lane only when the report shows the words: a file without a lane is done."""
+        self.ranking.include(lambda: self.counts.add_fenced(fence, counted, work), work)
+        self.lanes.release(upload, fence, work)
+
+    def _finish(self, upload: Upload, work: Work) -> None:
+        """Finish what a crash has left, so that the lane is free again."""
+        fence = self.lanes.take(upload, work)
+        if fence is None:
+            return
+        try:
+            counted = words_of(self.files, upload, self.max_words, work)
+        except (Refused, Gone):
+            self.lanes.release(
+                upload, fence, work
+            )  # deleted in the middle: a part of its words counts
+        else:
+            self._write(upload, fence, counted, work)
+            self._tag(upload, "counted", work)
 
     def _tag(self, upload: Upload, outcome: str, work: Work) -> None:
         with contextlib.suppress(Gone):  # what became of it does not change any more
@@ -122,8 +157,7 @@ def _upload_of(announced: Mapping[str, Any]) -> Upload:
 
 
 def words_of(files: Files, upload: Upload, max_words: int, work: Work) -> dict[str, int]:
-    """How often each distinct word of the file occurs, in the order of the words: files that are
-    written at the same time then rarely conflict. Raise Refused or Gone."""
+    """How often each distinct word of the file occurs. Raise Refused or Gone."""
     counted: Counter[str] = Counter()
     splitter = words.Splitter()
     try:
@@ -140,7 +174,7 @@ def words_of(files: Files, upload: Upload, max_words: int, work: Work) -> dict[s
         raise Refused("too_many_words")
     if not counted:
         raise Refused("no_words")
-    return dict(sorted(counted.items()))
+    return dict(counted)
 
 
 def _blocks_of(files: Files, upload: Upload, work: Work) -> Iterator[bytes]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from wordtally.aws.client import Answer
-from wordtally.aws.errors import AwsError
 from wordtally.calls import Calls
 from wordtally.errors import Unavailable
 from wordtally.once import Marker
+from wordtally.transactions import THROTTLED_PAUSE_SECONDS, Transactions
 from wordtally.work import Work, jittered_pause
 
 BATCH_KEYS = 100
@@ -23,11 +23,6 @@ BATCH_KEYS = 100
 
 BATCHES_AT_ONCE = 16
 """BatchGetItem calls in flight. A file's thousands of words would wait for a call per BATCH_KEYS."""
-
-THROTTLED_PAUSE_SECONDS = 1.0
-"""The longest pause after a throttled attempt."""
-
-_THROTTLED = frozenset(["ProvisionedThroughputExceeded", "ThrottlingError"])
 
 
 class DynamoDBLedger:
@@ -43,41 +38,19 @@ class DynamoDBLedger:
         self._calls = calls
         self._words_table = words_table
         self._markers_table = markers_table
+        self._transactions = Transactions(calls, pause)
         self._pause = pause
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Transactions that conflict on a word, or that are throttled, are retried until the
-        deadline."""
         actions = [self._put(marker), *(self._add(*entry) for entry in words.items())]
-        attempt = 0
-        while True:
-            try:
-                self._calls.one("TransactWriteItems", {"TransactItems": actions}, work, _nothing)
-            except AwsError as error:
-                if error.code != "TransactionCanceledException":
-                    raise
-                reasons = error.reasons
-            else:
-                work.upserts += len(words)
-                return None
-            try:
-                codes = {str(reason["Code"]) for reason in reasons} - {"None"}
-                if reasons[0]["Code"] == "ConditionalCheckFailed":
-                    return _found(marker, reasons[0]["Item"])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise Unavailable("TransactWriteItems: unreadable answer") from error
-            code = ", ".join(sorted(codes)) or "no reason"
-            if not codes:
-                raise Unavailable(f"TransactWriteItems: {code}")
-            if codes - _THROTTLED - {"TransactionConflict"}:
-                raise AwsError("TransactWriteItems", code)
-            work.write_conflicts += "TransactionConflict" in codes
-            attempt += 1
-            if codes & _THROTTLED:
-                work.throttled += 1
-                self._pause(attempt, THROTTLED_PAUSE_SECONDS)
-            else:
-                self._pause(attempt)
+        refused = self._transactions.write(actions, work)
+        if refused is None:
+            work.upserts += len(words)
+            return None
+        try:
+            return _found(marker, refused[0])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unavailable("TransactWriteItems: unreadable answer") from error
 
     def _put(self, marker: Marker) -> dict[str, Any]:
         return {
@@ -144,10 +117,6 @@ class DynamoDBLedger:
         starts = range(0, len(keys), BATCH_KEYS)
         requests = (request(keys[start : start + BATCH_KEYS]) for start in starts)
         return self._calls.each("BatchGetItem", requests, work, read)
-
-
-def _nothing(_: Answer) -> None:
-    """A committed transaction answers with nothing."""
 
 
 def _found(ours: Marker, item: dict[str, Any]) -> Marker:

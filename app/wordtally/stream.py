@@ -4,6 +4,7 @@ Lambda delivers each record of a shard at least once: the first time in order, t
 other neighbours, and perhaps to two function instances at once. Sequence numbers only grow within a
 shard. So a checkpoint per shard says up to which record everything is counted, and what is about to be
 written is recorded there first, as a plan: whoever finds an unfinished plan finishes exactly that one.
+The writes of a plan are fenced (fence.py), so it can be carried out again, also by several instances.
 Why each step stands where it does is written in docs/decisions/0008-inbox-and-stream.md and checked exhaustively
 in tests/test_stream_protocol.py.
 """
@@ -12,7 +13,6 @@ import base64
 import hashlib
 import json
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from wordtally import http, words
 from wordtally.errors import IdempotencyKeyReused, Rejected
+from wordtally.fence import Fence, FencedCounts, next_token
 from wordtally.once import Marker
-from wordtally.ranking import Counts
 from wordtally.work import Work
 
 SEQUENCE_DIGITS = 60
@@ -36,10 +36,6 @@ MAX_TIMES = 18 * http.MAX_CHARACTERS
 
 MAX_VALID_SECONDS = 8_760 * 3_600
 """The longest validity of a marker that the settings allow."""
-
-PLAN_VALID_SECONDS = 30 * 86_400
-"""For how long a plan can be finished without counting anything twice. A stream keeps its records for
-a day."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")  # SHA-256
 _END_OF_TIME = 10**11  # in seconds; DynamoDB's numbers have 38 digits
@@ -68,14 +64,8 @@ class Plan:
 
     upto: str
     words: Mapping[str, int] = field(repr=False)
-    planned_at: int
-    """Seconds since 1970."""
-
-    def marker(self, shard: str) -> Marker:
-        """The first marker of its words: `upto` tells the plans of a shard apart."""
-        # No Idempotency-Key contains a line feed.
-        digest = hashlib.sha256("\n".join(["plan", shard, self.upto]).encode()).hexdigest()
-        return Marker(digest, digest, self.planned_at + PLAN_VALID_SECONDS, self.planned_at)
+    token: int
+    """Larger than that of every plan before it in its shard."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +73,8 @@ class Checkpoint:
     done: str = ""
     """Every record up to this sequence number is counted or set aside; empty: none."""
     plan: Plan | None = None
+    token: int = 0
+    """Of the last plan."""
 
 
 class Superseded(Exception):
@@ -100,6 +92,11 @@ class Checkpoints(Protocol):
     def finish(self, shard: str, plan: Plan, work: Work) -> None:
         """Move the checkpoint to the end of the plan and remove the plan. Raise Superseded unless the
         checkpoint holds this plan."""
+
+
+class Counts(FencedCounts, Protocol):
+    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
+        """As ranking.Counts has it."""
 
 
 class Counting(Protocol):
@@ -147,7 +144,7 @@ class Stream:
                 if not fresh:
                     return
                 self._count_keyed(shard, [each for each in fresh if each.marker], work)
-                plan = Plan(fresh[-1].sequence, total(fresh), int(time.time()))
+                plan = Plan(fresh[-1].sequence, total(fresh), next_token(checkpoint.token))
                 self.checkpoints.propose(shard, checkpoint.done, plan, work)
                 self._carry_out(shard, plan, work)
             except Superseded:
@@ -188,9 +185,14 @@ class Stream:
 
     def _carry_out(self, shard: str, plan: Plan, work: Work) -> None:
         if plan.words:
-            marker = plan.marker(shard)
-            self.ranking.include(lambda: self.counts.add_once(marker, plan.words, work), work)
+            fence = Fence(lane_of(shard), plan.token)
+            self.ranking.include(lambda: self.counts.add_fenced(fence, plan.words, work), work)
         self.checkpoints.finish(shard, plan, work)
+
+
+def lane_of(shard: str) -> str:
+    """Short, and no other shard's."""
+    return "s" + hashlib.sha256(shard.encode()).hexdigest()[:12]
 
 
 def _growth(totals: dict[str, int], record: Record) -> int:
@@ -214,13 +216,12 @@ def _growth(totals: dict[str, int], record: Record) -> int:
 
 
 def total(records: Sequence[Record]) -> dict[str, int]:
-    """How often each word occurs in the records without a key; in the order of the words, as shards
-    that write at the same time then rarely conflict."""
+    """How often each word occurs in the records without a key."""
     counted: Counter[str] = Counter()
     for record in records:
         if not record.marker:
             counted.update(record.words)
-    return dict(sorted(counted.items()))
+    return dict(counted)
 
 
 def batches_of(event: Mapping[str, Any]) -> dict[str, list[Record]]:

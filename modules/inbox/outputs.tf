@@ -17,6 +17,11 @@ output "permissions" {
       actions   = ["s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging"]
       resources = ["${aws_s3_bucket.inbox.arn}/*"]
     }
+    # It needs PutItem, too, which the function has for markers.
+    HoldLanes = {
+      actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+      resources = [var.lanes_table_arn]
+    }
     # Without it S3 answers 403 instead of 404 for a file that was deleted before it was read.
     TellDeletedFile = {
       actions   = ["s3:ListBucket"]

@@ -42,6 +42,10 @@ _JSON_SERVICES = {
 AT_MOST_ONCE = frozenset(["PutRecord", "SendMessage"])
 """Never repeated by a client after an attempt that may have taken effect."""
 
+CONDITION_FAILED = "ConditionalCheckFailedException"
+"""An UpdateItem that asks for the item if its condition fails (ReturnValuesOnConditionCheckFailure) is
+answered with that `Item`; without it this is an error like any other."""
+
 _S3_METHODS = {
     "GetObject": "GET",
     "PutObject": "PUT",
@@ -140,6 +144,8 @@ def answer(operation: str, response: "Response") -> dict[str, Any]:
         error_code = str(content.get("__type", "") if content else "").rpartition("#")[2]
     if good and is_complete(operation, content):
         return content or {}
+    if error_code == CONDITION_FAILED and content and "Item" in content:
+        return {"Item": content["Item"]}
     if _CODE.fullmatch(error_code):
         reasons = (content or {}).get("CancellationReasons")
         raise failure(operation, error_code, response.status, reasons)

@@ -157,7 +157,14 @@ class SdkClient:
         return self._methods[operation]
 
     def _answer(self, operation: str, parameters: Parameters) -> Answer:
-        answer: Answer = self._method(operation)(**parameters)
+        try:
+            answer: Answer = self._method(operation)(**parameters)
+        except Exception as error:
+            response = getattr(error, "response", None) or {}
+            code = response.get("Error", {}).get("Code")
+            if code == operations.CONDITION_FAILED and "Item" in response:
+                return {"Item": response["Item"]}
+            raise
         if operation == "GetObject":
             answer = {**answer, "Body": answer["Body"].read()}
         if not operations.is_complete(operation, answer):
