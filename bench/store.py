@@ -15,7 +15,7 @@ from wordtally.aws.errors import AwsError, failure
 
 PAGE_BYTES = 1024 * 1024  # DynamoDB's limit for one page of a scan
 
-LANE_BYTES = 22
+LANE_BYTES = 21
 """Of an item's attribute for a lane of the stream: its name, and a number of 13 digits."""
 
 Item = dict[str, dict[str, str]]
