@@ -20,7 +20,7 @@ from description import (
 )
 from on_fakes import Product
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from wordtally import errors, handler, http
+from wordtally import __version__, errors, handler, http
 from wordtally.settings import Settings
 
 from local import server
@@ -32,6 +32,10 @@ GOOD = b'{"parameter": "hello world"}'
 
 def test_it_is_openapi_3_1() -> None:
     OpenAPIV31SpecValidator(DESCRIPTION).validate()
+
+
+def test_its_version_is_that_of_the_code() -> None:
+    assert DESCRIPTION["info"]["version"] == __version__
 
 
 def test_its_codes_are_those_of_the_code() -> None:

@@ -28,7 +28,7 @@ from fakes import (
 from test_http import parameter, post
 from test_inbox import notification
 from test_stream import event as records
-from wordtally import handler, http, page, stream
+from wordtally import __version__, handler, http, page, stream
 from wordtally.errors import Unavailable
 from wordtally.ranking import Ranking
 from wordtally.reports import KEY
@@ -180,7 +180,7 @@ class Request(OnFakes):
     def test_one_log_line_says_what_the_request_did(self) -> None:
         self.send("a b b")
         (line,) = self.logged
-        expected = {"status": 200, "words": 3, "distinct": 2}
+        expected = {"version": __version__, "status": 200, "words": 3, "distinct": 2}
         expected |= {"upserts": 2, "scanned_pages": 1, "conflicts": 0, "publishes": 1}
         expected |= {"write_conflicts": 0, "throttled": 0, "malformed_items": 0}
         self.assertEqual({name: line[name] for name in expected}, expected)
@@ -280,6 +280,7 @@ class Visit(OnFakes):
         (line,) = self.logged
         figures = {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
         self.assertGreaterEqual(figures.pop("milliseconds"), 0)
+        self.assertEqual(figures.pop("version"), __version__)
         return figures
 
     def forget_calls(self) -> None:
@@ -543,7 +544,7 @@ class Files(WithBoth):
         figures = self.figures()
         self.assertEqual(self.logged[0]["msg"], "file")
         self.assertEqual((figures["words"], figures["distinct"]), (3, 2))
-        self.assertEqual((figures["outcome"], figures["version"]), ("counted", "v1"))
+        self.assertEqual((figures["outcome"], figures["object_version"]), ("counted", "v1"))
         self.assertEqual((figures["upserts"], figures["publishes"]), (2, 1))
         self.assertNotIn("hush", str(self.logged))
         self.deliver(event)
@@ -634,6 +635,7 @@ class Reconcile(unittest.TestCase):
         self.assertEqual(first, {"word": "crashed", "times": 7})
         (line,) = [vars(record) for record in logs.records]
         self.assertEqual((line["message"], line["publishes"]), ("reconciliation", 1))
+        self.assertEqual(line["version"], __version__)
 
     def test_a_right_report_is_not_written_again(self) -> None:
         handler.lambda_handler(post(parameter("a b b")), CONTEXT)

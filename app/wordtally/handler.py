@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wordtally import http, once, words
+from wordtally import __version__, http, once, words
 from wordtally.aws.client import Client
 from wordtally.calls import Calls
 from wordtally.counts import DynamoDBCounts
@@ -135,7 +135,7 @@ def handle(
     summary["status"] = answer["statusCode"]
     if "words" in summary:  # nothing else has figures
         summary.update(work.figures())
-    logger.info("request", extra={**summary, "milliseconds": _milliseconds_since(started)})
+    _log("request", summary, started)
     return answer
 
 
@@ -152,7 +152,7 @@ def count_files(application: Application, event: dict[str, Any], context: Any) -
     for upload in uploads_of(event):
         started = time.perf_counter()
         work = Work(_deadline(context))
-        summary: dict[str, Any] = {"version": upload.version_id}
+        summary: dict[str, Any] = {"object_version": upload.version_id}
         try:
             counted = application.inbox().count(upload, work)
             summary |= {"words": sum(counted.values()), "distinct": len(counted)}
@@ -165,8 +165,7 @@ def count_files(application: Application, event: dict[str, Any], context: Any) -
             summary |= {"outcome": "failed", **_explained(error)}
             raise
         finally:
-            figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
-            logger.info("file", extra={**summary, **figures})
+            _log("file", summary | work.figures(), started)
 
 
 def count_records(application: Application, event: dict[str, Any], context: Any) -> None:
@@ -187,8 +186,7 @@ def count_records(application: Application, event: dict[str, Any], context: Any)
             summary |= _explained(error)
             raise
         finally:
-            figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
-            logger.info("batch", extra={**summary, **figures})
+            _log("batch", summary | work.figures(), started)
 
 
 def reconcile(application: Application, context: Any) -> None:
@@ -199,8 +197,7 @@ def reconcile(application: Application, context: Any) -> None:
     try:
         application.ranking.reconcile(work)
     finally:
-        figures = {**work.figures(), "milliseconds": _milliseconds_since(started)}
-        logger.info("reconciliation", extra=figures)
+        _log("reconciliation", work.figures(), started)
 
 
 def _request_deadline(event: Mapping[str, Any], context: Any) -> float:
@@ -219,8 +216,11 @@ def _deadline(context: Any, seconds: float = math.inf) -> float:
     return time.monotonic() + min(seconds, left)
 
 
-def _milliseconds_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)
+def _log(message: str, summary: Mapping[str, Any], started: float) -> None:
+    """Write a summary line. `started` is a `time.perf_counter()` value."""
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    extra = {"version": __version__, **summary, "milliseconds": milliseconds}
+    logger.info(message, extra=extra)
 
 
 def _explained(error: Exception) -> dict[str, str]:
