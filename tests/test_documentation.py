@@ -1,21 +1,34 @@
-"""README.md and docs/security.md say what is so."""
+"""The Markdown files say what is so."""
 
 import ast
+import json
 import re
 import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import hcl2
 import pytest
 from description import ERRORS, RESPONSES
+from wordtally import __version__
+from wordtally.work import Work
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("*.md", "docs/**/*.md")
+    for path in sorted(ROOT.glob(pattern))
+}
+"""The text of every Markdown file, by its path."""
 
 
-def section(title: str) -> str:
-    return re.split(r"^#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+def section(file: str, title: str) -> str:
+    """What stands under a heading, up to the next one."""
+    after = re.split(rf"^#+ {re.escape(title)}\n", DOCUMENTS[file], maxsplit=1, flags=re.M)[1]
+    return re.split(r"^#+ ", after, maxsplit=1, flags=re.M)[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -37,44 +50,165 @@ def plain(value: Any) -> str:
 
 def test_inputs_are_those_of_the_code() -> None:
     documented = {
-        name.strip("`"): default.strip("`") for name, default, _ in rows(section("Inputs"))
+        name.strip("`"): default.strip("`")
+        for name, default, _ in rows(section("docs/operate.md", "Inputs"))
     }
     code = blocks("variables.tf", "variable")
     assert documented == {name: plain(body["default"]) for name, body in code.items()}
 
 
 def test_outputs_are_those_of_the_code() -> None:
-    documented = [name.strip("`") for name, _ in rows(section("Outputs"))]
+    documented = [name.strip("`") for name, _ in rows(section("docs/operate.md", "Outputs"))]
     assert documented == list(blocks("outputs.tf", "output"))
 
 
 def test_routes_are_those_of_the_api() -> None:
-    assert {route.strip("`") for route, _ in rows(section("The API"))} == set(RESPONSES)
+    routes = rows(section("docs/api.md", "Routes"))
+    assert {route.strip("`") for route, _ in routes} == set(RESPONSES)
 
 
 def test_every_answer_of_the_api_is_documented() -> None:
     """As app/openapi.yaml has them, which test_openapi.py holds against the code."""
-    answers = [(int(status), code.strip("`")) for status, code, _ in rows(section("Answers"))]
+    text = section("docs/api.md", "Answers")
+    answers = [(int(status), code.strip("`")) for status, code, _ in rows(text)]
     assert [status for status, code in answers if code == "—"] == [200, 202]
     assert {code: status for status, code in answers if code != "—"} == ERRORS
-    named = {int(status) for status in re.findall(r"\b[1-5]\d\d\b", section("Answers"))}
+    named = {int(status) for status in re.findall(r"\b[1-5]\d\d\b", text)}
     assert {status for responses in RESPONSES.values() for status in responses} <= named
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_links_lead_somewhere(path: str) -> None:
-    assert (ROOT / path).exists()
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
 
 
-def test_every_make_target_it_names_exists() -> None:
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings."""
+    found: Counter[str] = Counter()
+    names = set()
+    for heading in re.findall(r"^#{1,6} (.*)$", without_code(text), flags=re.M):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
+        names.add(f"{name}-{found[name]}" if found[name] else name)
+        found[name] += 1
+    return names
+
+
+LINKS = [
+    (file, link)
+    for file, text in DOCUMENTS.items()
+    for link in sorted(set(re.findall(r"\]\((?!https?:)([^)\s]+)\)", without_code(text))))
+]
+
+
+@pytest.mark.parametrize(("file", "link"), LINKS)
+def test_links_lead_somewhere(file: str, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = (ROOT / file).parent / path if path else ROOT / file
+    assert target.exists()
+    if anchor:
+        name = target.resolve().relative_to(ROOT.resolve()).as_posix()
+        assert anchor in anchors(DOCUMENTS[name])
+
+
+def test_every_document_is_in_an_index() -> None:
+    linked = {(ROOT / file).parent / link.partition("#")[0] for file, link in LINKS}
+    paths = {path.resolve() for path in linked}
+    assert [file for file in DOCUMENTS if (ROOT / file).resolve() not in paths] == []
+
+
+def test_the_readme_is_short_and_leads_to_what_to_edit() -> None:
+    readme = DOCUMENTS["README.md"]
+    assert len(readme.splitlines()) <= 200
+    assert "(CONTRIBUTING.md#to-change-x-edit-y)" in readme
+    first_block = readme.split("```sh\n", 1)[1].split("```")[0]
+    assert re.findall("^make [a-z]+", first_block, flags=re.M) == ["make run", "make test"]
+
+
+def test_every_make_target_that_is_named_exists() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     targets = set(re.findall(r"^make ([a-z-]+)", listed.stdout, flags=re.M))
-    named = set(re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"`[^`]+`", README))))
-    assert named <= targets
-    assert {"run", "test", "demo", "bench", "help"} <= targets
+    for file, text in DOCUMENTS.items():
+        code = [*re.findall(r"`make ([a-z-]+)", text), *re.findall(r"^make ([a-z-]+)", text, re.M)]
+        assert set(code) <= targets, file
+    readme = DOCUMENTS["README.md"]
+    assert {"run", "test", "demo", "stack", "verify"} <= set(re.findall("make ([a-z]+)", readme))
 
 
-SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+def names_of(file: str) -> set[str]:
+    """What can be named as `file::name`: dotted names of Python, blocks and locals of Terraform,
+    constants of JavaScript, variables of CSS."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if file.endswith(".py"):
+        return set(_names_in(ast.parse(text)))
+    if file.endswith(".tf"):
+        resources = re.findall(r'^resource "(\w+)" "(\w+)" \{', text, flags=re.M)
+        others = re.findall(r'^(?:variable|module) "(\w+)" \{', text, flags=re.M)
+        local = re.findall(r"^  (\w+) += ", text, flags=re.M)
+        return {".".join(resource) for resource in resources} | {*others, *local}
+    if file.endswith(".js"):
+        return set(re.findall(r"^(?:const|class|(?:async )?function) (\w+)", text, flags=re.M))
+    return set(re.findall(r"^  (--[\w-]+):", text, flags=re.M))
+
+
+def _names_in(node: ast.Module | ast.ClassDef) -> Iterator[str]:
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef):
+            yield child.name
+        if isinstance(child, ast.ClassDef):
+            yield from (f"{child.name}.{name}" for name in _names_in(child))
+        if isinstance(child, ast.Assign | ast.AnnAssign):
+            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+CHANGES = rows(section("CONTRIBUTING.md", "To change X, edit Y"))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
+def test_what_to_edit_exists(change: list[str]) -> None:
+    _, edit, tests = change
+    places = re.findall(r"`([\w/.-]+\.\w+)(?:::([\w.-]+))?`", edit)
+    assert places
+    for file, name in places:
+        assert (ROOT / file).is_file()
+        assert not name or name in names_of(file)
+    assert all((ROOT / test.strip("`")).is_file() for test in tests.split(", "))
+
+
+def test_what_readers_look_for_is_in_the_table() -> None:
+    assert [change for change, _, _ in CHANGES if change.startswith("the status of an error")]
+    changes = " ".join(change for change, _, _ in CHANGES)
+    for sought in ("ten", "slow requests", "colours", "markers", "format of the stream"):
+        assert sought in changes
+
+
+def test_files_that_contributing_and_architecture_name_exist() -> None:
+    for file in ("CONTRIBUTING.md", "docs/architecture.md"):
+        for name in re.findall(r"`([\w/]+\.(?:py|tf|md|yaml))`", DOCUMENTS[file]):
+            places = [ROOT / name, ROOT / "app/wordtally" / name]
+            assert any(place.is_file() for place in places), name
+
+
+def test_the_newest_release_is_the_version_of_the_code() -> None:
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", DOCUMENTS["CHANGELOG.md"], re.M)
+    assert released[0][0] == __version__
+    assert [date.fromisoformat(day).isoformat() for _, day in released] == sorted(
+        (day for _, day in released), reverse=True
+    )
+    assert DOCUMENTS["CHANGELOG.md"].index("## [Unreleased]") < DOCUMENTS["CHANGELOG.md"].index(
+        f"## [{__version__}]"
+    )
+
+
+def test_the_example_of_a_log_line_is_of_this_version() -> None:
+    text = section("docs/operate.md", "Log")
+    (line,) = re.findall(r"^```json\n(.*)\n```$", text, flags=re.M)
+    example = json.loads(line)
+    assert example["version"] == __version__
+    assert set(Work().figures()) <= example.keys()
+
+
+SECURITY = DOCUMENTS["docs/security.md"]
 
 TEST = re.compile(r"`((?:test_\w+|checks)\.py(?:::\w+)+)`")
 
@@ -107,16 +241,18 @@ FIGURE = r"\d+(?:,\d{3})*(?:\.\d+)?"
 
 
 def measured() -> set[str]:
-    return set(re.findall(FIGURE, (ROOT / "docs/bench.md").read_text(encoding="utf-8")))
+    return set(re.findall(FIGURE, DOCUMENTS["docs/bench.md"]))
 
 
 def test_the_figures_are_those_of_the_last_bench() -> None:
-    shown = re.findall(FIGURE, re.sub(r"\]\([^)]*\)|`[^`]*`", "", section("Measured")))
+    text = section("docs/performance.md", "Measured")
+    shown = re.findall(FIGURE, re.sub(r"\]\([^)]*\)|`[^`]*`", "", text))
+    assert len(shown) > 50
     assert set(shown) - measured() == set()
 
 
 def test_the_results_of_the_simulation_are_those_it_prints() -> None:
-    text = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    text = DOCUMENTS["docs/scale.md"]
     for title in ("Today's design under load", "The stream", "A hundred times more"):
         for row in rows(text.split(f"## {title}", 1)[1]):
             assert set(re.findall(FIGURE, " ".join(row))) - measured() == set()

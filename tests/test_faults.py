@@ -1,5 +1,5 @@
 """Every call of a request, met by every fault, with either client of AWS: what is answered, what is
-counted, and what a retry and the reconciliation make of it. README.md has the table of what can
+counted, and what a retry and the reconciliation make of it. docs/api.md has the table of what can
 happen without a key."""
 
 import json
@@ -130,16 +130,16 @@ KILLED = None  # the API answers 500
 ALL, NONE, PART, TWICE = "all of it", "nothing", "a part of it", "one word twice"
 
 
-def readme() -> dict[str, list[str]]:
+def documented() -> dict[str, list[str]]:
     """What can happen without a key: answer, counted, in the report."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
     lines = text[text.index("| without a key |") :].split("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {name: cells for name, *cells in rows}
 
 
 def row_of(operation: str, fault: str) -> str:
-    """The README's name for it."""
+    """The name that docs/api.md has for it."""
     adding = operation == "UpdateItem"
     on_s3 = operation.endswith("Object")
     if fault in ("throttled always", "unreadable answer"):
@@ -159,7 +159,7 @@ COUNTED = {"all": {ALL}, "one word twice": {TWICE}, "a part": {NONE, PART, ALL}}
 
 def without_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
     """The answer, what may be counted, and whether the report surely shows it."""
-    answer, count, shown = readme()[row_of(operation, fault)]
+    answer, count, shown = documented()[row_of(operation, fault)]
     return ANSWERS[answer], COUNTED[count], shown == "yes"
 
 
@@ -196,9 +196,9 @@ CALLS = {
 }
 
 
-def test_each_row_of_the_readme_is_shown() -> None:
+def test_each_row_of_the_table_is_shown() -> None:
     shown = {row_of(operation, fault) for operation in CALLS[False] for fault in FAULTS}
-    assert set(readme()) == shown
+    assert set(documented()) == shown
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -256,7 +256,7 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
         answered = product.link(product.one)
     product.context = Context
     assert injector.happened
-    # As for a read in the README's table.
+    # As for a read in the table of docs/api.md.
     status, _, _ = without_a_key("GetObject", fault)
     assert answered == (good if status == OK else status)
     assert product.link(product.one) == good

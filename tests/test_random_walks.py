@@ -349,7 +349,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(word=st.sampled_from(WORDS), number=st.integers(0, 1))
     def delete_a_word(self, word: str, number: int) -> None:
-        """The way that the README tells operators, when nothing is left in the stream."""
+        """As docs/operate.md tells operators, when nothing is left in the stream."""
         self.deliver_all(number)
         self.table.items.pop(word, None)
         markers = self.table.markers
