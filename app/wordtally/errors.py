@@ -1,14 +1,18 @@
-"""The errors that a caller can meet, each with its HTTP status, stable code and sentence."""
+"""The errors that a caller can get, each with its HTTP status, stable code and message.
+
+The status of an error is set here, on its class. Only the 500 of unexpected errors is not: see
+`http.failure`.
+"""
 
 EXAMPLE = '{"parameter": "the quick brown fox"}'
 
 
 class WordtallyError(Exception):
-    """Base of every error that has an answer of its own.
+    """Base of every error that has its own answer.
 
-    `status` is the HTTP status, `code` the stable code of the answer, `message` a sentence that a
-    person can act on. `str(error)` may add a detail for the log (an AWS error code, say); it never
-    holds any of the caller's text.
+    `status` is the HTTP status, `code` the stable code of the answer, `message` a sentence that
+    tells a person what to do. `str(error)` may add a detail for the log, such as an AWS error code; it
+    never contains any of the caller's text.
     """
 
     status: int
@@ -17,13 +21,13 @@ class WordtallyError(Exception):
 
 
 class Rejected(WordtallyError):
-    """The request is at fault. Raised before anything is written."""
+    """The request is invalid. Raised before anything is written."""
 
     status = 400
 
 
 class InvalidJson(Rejected):
-    """`problem` is a sentence that says what the body is instead; it never quotes the body."""
+    """`problem` is a sentence that says what is wrong with the body; it never quotes the body."""
 
     code = "invalid_json"
 
@@ -77,7 +81,7 @@ class InvalidIdempotencyKey(Rejected):
 
 
 class IdempotencyKeyReused(Rejected):
-    """Detected by the request's first write, which then does not take place."""
+    """Detected by the condition of the request's first write, which then writes nothing."""
 
     status = 422
     code = "idempotency_key_reused"
@@ -95,8 +99,8 @@ class NoReport(WordtallyError):
 
 
 class Unavailable(WordtallyError):
-    """DynamoDB or S3 is throttling or unavailable, and retries did not help. `str(error)` names the
-    call."""
+    """DynamoDB or S3 is throttling or unavailable, and retries did not help. `str(error)`
+    names the call."""
 
     status = 503
     code = "unavailable"

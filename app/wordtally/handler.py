@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from wordtally.stream import Stream
 
 ANSWER_WITHIN_SECONDS = 28
-"""After a request's arrival. The HTTP API stops waiting for the function after 30."""
+"""The deadline of a request, counted from its arrival. The HTTP API times out after 30."""
 
 SLOWEST_START_SECONDS = 10
-"""Lambda gives a cold start no longer; what a clock shows beyond it is skew."""
+"""The longest time that Lambda allows a cold start; a larger difference between clocks is skew."""
 
 logger = logging.getLogger("wordtally")
 
@@ -51,14 +51,15 @@ class Application:
     idempotency_hours: int
     inbox: Callable[[], "Inbox"] | None = None
     stream: Callable[[], "Stream"] | None = None
-    """None where none is deployed."""
+    """None if no stream is deployed."""
 
     def tally(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
         """Count the words of `request` and return the URL of a report that includes them."""
         return self.reports.url(self.ranking.tally(counted, work, self.marker(request)))
 
     def accept(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
-        """Have the words counted within seconds; the URL of the newest report at any time."""
+        """Append the words to the stream, which counts them within seconds. Return a URL that always
+        opens the newest report."""
         assert self.stream
         self.stream().append(counted, self.marker(request), work)
         return self.reports.url(Published())
@@ -81,8 +82,8 @@ class Application:
 
 
 RECONCILE = {"task": "reconcile"}
-"""The event of the scheduled reconciliation. No request looks like it: what a caller sends is in the
-values of an HTTP event, never in its top-level names."""
+"""The event of the scheduled reconciliation. No request can look like it: a caller controls
+the values of an HTTP event, never its top-level names."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
@@ -133,7 +134,7 @@ def handle(
         answer = http.failure(error, context.aws_request_id, busy)
         summary.update(_explained(error))
     summary["status"] = answer["statusCode"]
-    if "words" in summary:  # nothing else has figures
+    if "words" in summary:  # only a validated POST has figures
         summary.update(work.figures())
     _log("request", summary, started)
     return answer
@@ -143,8 +144,8 @@ def count_files(application: Application, event: dict[str, Any], context: Any) -
     """Count each file that an S3 notification announces, tag it with the outcome and log one summary
     line. Neither name nor text of a file is ever logged.
 
-    Errors are raised, so that Lambda retries the notification: what is counted by then is not counted
-    again.
+    Errors are raised, so that Lambda retries the notification; words that are already counted are not
+    counted again.
     """
     from wordtally.inbox import Gone, Refused, uploads_of
 
@@ -171,7 +172,8 @@ def count_files(application: Application, event: dict[str, Any], context: Any) -
 def count_records(application: Application, event: dict[str, Any], context: Any) -> None:
     """Count the records of a Kinesis event and log one summary line a shard.
 
-    Errors are raised, so that Lambda retries the batch: what is counted by then is not counted again.
+    Errors are raised, so that Lambda retries the batch; words that are already counted are not counted
+    again.
     """
     from wordtally.stream import batches_of
 
@@ -201,9 +203,9 @@ def reconcile(application: Application, context: Any) -> None:
 
 
 def _request_deadline(event: Mapping[str, Any], context: Any) -> float:
-    """When the last call to AWS must have ended, as a `time.monotonic()` value.
+    """Deadline of the last call to AWS, as a `time.monotonic()` value.
 
-    The API's time runs from the arrival of the request; a cold start may have used some of it.
+    The API's timeout starts when the request arrives; a cold start may have used some of it.
     """
     arrived_at = (event.get("requestContext") or {}).get("timeEpoch")  # milliseconds since 1970
     waited = time.time() - arrived_at / 1000 if isinstance(arrived_at, int) else 0.0
@@ -211,7 +213,7 @@ def _request_deadline(event: Mapping[str, Any], context: Any) -> float:
 
 
 def _deadline(context: Any, seconds: float = math.inf) -> float:
-    """The same, `seconds` from now, or a second before Lambda ends the function."""
+    """Deadline `seconds` from now, or a second before Lambda's timeout if that is earlier."""
     left: float = context.get_remaining_time_in_millis() / 1000 - 1
     return time.monotonic() + min(seconds, left)
 
@@ -237,7 +239,7 @@ def _trace(error: BaseException) -> list[str]:
     lines = []
     cause: BaseException | None = error
     while cause is not None:
-        # Messages only of our own errors, which are made to be logged.
+        # Only our own errors have messages that are safe to log.
         ours = type(cause).__module__.startswith("wordtally.")
         lines.append(type(cause).__name__ + (f": {cause}" if ours else ""))
         frames = traceback.extract_tb(cause.__traceback__)
@@ -247,7 +249,7 @@ def _trace(error: BaseException) -> list[str]:
 
 
 def application(settings: Settings) -> Application:
-    """An instance of its own, with its own client of AWS."""
+    """A new instance with its own AWS client."""
     return assembled(settings, client(settings))
 
 
@@ -258,7 +260,7 @@ def assembled(settings: Settings, client: Client) -> Application:
     published = S3Reports(calls, settings.reports_bucket, settings.presigned_url_expiry_seconds)
     ranking = Ranking(counts, published, settings.scan_up_to_words)
 
-    # Imported when they are needed, as most requests need neither.
+    # Imported on first use, since most requests need neither.
     @cache
     def inbox() -> "Inbox":
         from wordtally.files import S3Files
@@ -292,8 +294,8 @@ def assembled(settings: Settings, client: Client) -> Application:
 
 
 def client(settings: Settings) -> Client:
-    """The client that the settings choose. Credentials and endpoints are the environment's."""
-    # Imported here: each is most of what a cold start with the other one loads.
+    """The client that the settings choose. Credentials and endpoints come from the environment."""
+    # Imported here: each client is most of what a cold start loads, so only one may be imported.
     if settings.aws_client == "botocore":
         from wordtally.aws.sdk import SdkClient
 

@@ -1,4 +1,8 @@
-"""HTTP API events (payload format 2.0) in, answers out."""
+"""HTTP API events (payload format 2.0) become requests; results and errors become answers.
+
+The status of each error is set on its class in errors.py. `failure` reads it from there, and sets only
+the 500 of unexpected errors itself.
+"""
 
 import base64
 import binascii
@@ -28,7 +32,7 @@ HEADERS = {
     "cache-control": "no-store",  # whoever has a link can read the report
     "x-content-type-options": "nosniff",
 }
-"""Of every answer but the page."""
+"""Headers of every answer except the page."""
 
 Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
@@ -41,7 +45,7 @@ _FORM = re.compile(r"[\w.%+-]+=|--")  # URL-encoded, or the boundary of multipar
 
 @dataclass(frozen=True)
 class Request:
-    """A request to count a text, checked as far as is possible without knowing what a word is."""
+    """A request to count a text. Everything is validated except its words."""
 
     text: str = field(repr=False)
     idempotency_key: str | None = field(default=None, repr=False)
@@ -52,14 +56,14 @@ class Request:
 
     @property
     def sentence_when_busy(self) -> str:
-        """What a retry of this request does after Unavailable."""
+        """The message for Unavailable, which says what a retry of this request does."""
         if self.idempotency_key is None:
             return Unavailable.message_without_key
         return Unavailable.message_with_key
 
 
 def request_of(event: dict[str, Any]) -> Request:
-    """The request in `event`. Raise a Rejected error for a bad one."""
+    """The request in `event`. Raise a Rejected error if it is invalid."""
     # The API makes header names lower case.
     headers: Mapping[str, str] = event.get("headers") or {}
     return Request(
@@ -76,12 +80,13 @@ def success(url: str) -> Answer:
 
 
 def accepted(url: str) -> Answer:
-    """The answer to a request that is counted within seconds: where the report will include it."""
+    """The answer to a request that will be counted within seconds; the report at `url` will include
+    it."""
     return _answer(202, {"url": url}, {"preference-applied": "respond-async"})
 
 
 def failure(error: Exception, request_id: str, busy: str = Unavailable.message) -> Answer:
-    """The answer to a request that ended in `error`. `busy` is the sentence for Unavailable: it
+    """The answer to a request that ended in `error`. `busy` is the message for Unavailable: it
     says what a retry of this request does.
 
     Responses with a status of 500 and above include the request id, so that the operator can find
@@ -97,7 +102,7 @@ def failure(error: Exception, request_id: str, busy: str = Unavailable.message) 
 
 
 def text_of(document: object) -> str:
-    """The text in a JSON document. Raise a Rejected error for a bad one."""
+    """The text in a JSON document. Raise a Rejected error if there is no valid one."""
     if not isinstance(document, dict):
         raise InvalidRequest
     if "parameter" not in document:
@@ -113,7 +118,7 @@ def text_of(document: object) -> str:
 
 
 def _idempotency_key_of(headers: Mapping[str, str]) -> str | None:
-    """The header, None without one. Raise InvalidIdempotencyKey for an unusable one.
+    """The header, or None if there is none. Raise InvalidIdempotencyKey if it is invalid.
 
     The API joins headers of the same name with a comma, so a comma may mean two keys.
     """
@@ -133,7 +138,7 @@ def _json_of(event: dict[str, Any], headers: Mapping[str, str]) -> object:
     try:
         return json.loads(
             body,
-            parse_int=float,  # no number is ever used; int() refuses one of over 4,300 digits
+            parse_int=float,  # numbers are never used, and int() refuses more than 4,300 digits
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
@@ -146,7 +151,7 @@ def _json_of(event: dict[str, Any], headers: Mapping[str, str]) -> object:
 
 
 def _body_of(event: dict[str, Any], headers: Mapping[str, str]) -> str:
-    """The body as text, decoded from base64 if it is, without a byte order mark."""
+    """The body as text, decoded if it is base64, without a byte order mark."""
     body: str = event.get("body") or ""
     if event.get("isBase64Encoded"):
         try:

@@ -15,8 +15,8 @@ class KinesisStream:
         self._name = name
 
     def append(self, record: bytes, work: Work) -> None:
-        """A record is appended once, or perhaps once if this raises: the client does not repeat a call
-        that may have taken effect."""
+        """Append one record. If this raises, the record may have been appended or not: the client does
+        not retry a call that may have taken effect."""
         parameters = {
             "StreamName": self._name,
             "Data": record,

@@ -2,8 +2,8 @@
 
 Counts only grow. The top ten after a request are therefore among the top ten before it and the
 words it just counted, whose new totals its own upserts returned: the published report is its own
-index, and a request need not read the table. Why each step stands where it does is written in
-docs/decisions/0001-report-protocol.md and checked exhaustively in tests/test_interleavings.py.
+index, and a request need not read the table. docs/decisions/0001-report-protocol.md gives the
+reason for each step, and tests/test_interleavings.py checks the protocol exhaustively.
 """
 
 import heapq
@@ -19,17 +19,17 @@ from wordtally.work import Work, jittered_pause
 TOP = 10
 
 ALWAYS = 10**18
-"""As `scan_up_to_words`: scan whatever the size of the table."""
+"""A value for `scan_up_to_words`: scan at any size of the table."""
 
 MAX_CONFLICTS = 100
-"""Lost publications after which a request gives up. Each lost one is another request's won one, so
-this many in a row means more than a hundred requests publishing at the same moment."""
+"""A request gives up after this many failed conditional writes. Each failure means that another
+request succeeded, so this many mean that more than a hundred requests publish at the same time."""
 
 
 @dataclass(frozen=True)
 class Report:
     top: tuple[tuple[str, int], ...]
-    """Word and total, most frequent first, ties in code point order; TOP at the most."""
+    """Word and total, most frequent first, ties in code point order; at most TOP."""
     words_in_table: int
     """How many distinct words the last full scan found."""
 
@@ -41,11 +41,11 @@ class Published:
     report: Report | None = None
     etag: str | None = None
     version_id: str | None = None
-    """Set in a versioned bucket only."""
+    """Set only in a versioned bucket."""
 
 
 class Conflict(Exception):
-    """Somebody else published since the etag was read."""
+    """Another request published since the etag was read."""
 
 
 class Counts(Protocol):
@@ -59,8 +59,8 @@ class Counts(Protocol):
         all its words, as new as that or newer."""
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
-        """Every word with its total, page by page and in no order; a total is as new as its page
-        or newer. `expected` is about how many words there are, if that is known."""
+        """Every word with its total, page by page and in no order; a total is as recent as
+        its page or more recent. `expected` is the approximate number of words, if it is known."""
 
 
 class Reports(Protocol):
@@ -69,8 +69,8 @@ class Reports(Protocol):
     def read(self, work: Work) -> Published: ...
 
     def publish(self, report: Report, etag: str | None, work: Work) -> Published:
-        """Replace what was read under `etag` (None: there was nothing). Raise Conflict if that is
-        no longer what is there."""
+        """Replace the report that was read with `etag` (None: there was none). Raise Conflict if it has
+        been replaced or deleted since."""
 
 
 def top(totals: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
@@ -79,7 +79,7 @@ def top(totals: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
 
 
 def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Both together, the larger total of each word: counts only grow, so it is the later one."""
+    """The union of both, with the larger total of each word: counts only grow, so it is the later one."""
     missing = dict(known)
     for word, times in totals:
         yield word, max(times, missing.pop(word, 0))
@@ -89,8 +89,8 @@ def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterat
 class Ranking:
     """One function instance's part in the protocol; it serves one request at a time.
 
-    `aside` runs the read beside the upserts. `pause` waits before attempt n, for a random time
-    unless given.
+    `aside` runs the read concurrently with the upserts. `pause` waits before attempt n; by default for
+    a random time.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class Ranking:
         self._aside = aside or ThreadPoolExecutor(1)
         self._pause = pause or jittered_pause
         self._last = Published()
-        # Whether a read found what this instance left there, and all has gone well since. Then it need
-        # not read before the next publish; while others publish too, that would cost more lost
-        # publishes than it saves reads.
+        # Whether a read found the report that this instance had published or read last, and no error or
+        # conflict has happened since. Then it need not read before the next publish. While other
+        # instances publish too, that would cause more failed publishes than it saves reads.
         self._alone = False
 
     def tally(
@@ -119,8 +119,8 @@ class Ranking:
         includes them.
 
         A request scans the whole table when there is no report, and when the last scan found at
-        most `scan_up_to_words` words. Raise Unavailable when a store is away, when MAX_CONFLICTS
-        publications were lost, or when there is no time left.
+        most `scan_up_to_words` words. Raise Unavailable if a store is unavailable, after
+        MAX_CONFLICTS failed publishes, or at the deadline.
         """
         return self.include(lambda: self._add(words, work, marker), work)
 
@@ -147,8 +147,8 @@ class Ranking:
             current = published.report
             if current is None or (first and current.words_in_table <= scan_up_to_words):
                 fresh = self._rank_by_scan(totals, current, work)
-                # The scan is older than the next etag, so it must not be published under that as it
-                # is; but what it found can be merged like any other observation, and repairs still.
+                # The scan is older than the next etag, so it must not be published with that etag as it
+                # is. Merged like any other observation, it still repairs the report.
                 totals = dict(merge(fresh.top, totals))
             else:
                 fresh = Report(top(merge(current.top, totals)), current.words_in_table)
@@ -168,12 +168,12 @@ class Ranking:
             elif not remembered:
                 self._last, self._alone = published, alone
                 return published
-            # What was remembered may be gone, so only what was read is good enough to point to.
+            # The remembered report may have been deleted, so link only to one that was read.
             published, remembered, first = self._reports.read(work), False, False
             alone = self._left(published)
 
     def _left(self, published: Published) -> bool:
-        """Whether it is what this instance published or read last."""
+        """Whether this instance published or read it last."""
         return published.etag is not None and published.etag == self._last.etag
 
     def _read_and(

@@ -17,10 +17,10 @@ class Settings:
     presigned_url_expiry_seconds: int
     """1 to 604,800, the range that SigV4 allows."""
     scan_up_to_words: int
-    """A request scans the table when the last scan found at most this many words; 0 is never."""
+    """A request scans the table if the last scan found at most this many words; 0 means never."""
     markers_table: str
     idempotency_hours: int
-    """For how long a text is counted once under its Idempotency-Key."""
+    """Hours for which an Idempotency-Key is valid: a text sent again under it is not counted again."""
     aws_client: str = "thin"
     """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
     max_file_words: int = 250_000
@@ -28,7 +28,7 @@ class Settings:
     stream_name: str = ""
     """The Kinesis stream for `Prefer: respond-async`; empty if there is none."""
     failure_queue_url: str = ""
-    """Where records of the stream go that cannot be counted."""
+    """URL of the queue for records of the stream that cannot be counted."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -1,4 +1,4 @@
-"""What a request does, and the time it has for it."""
+"""The figures of a request, and its deadline."""
 
 import math
 import random
@@ -21,7 +21,7 @@ class Work:
     """Transactions and batch reads that DynamoDB throttled, in whole or in part, and were retried."""
     scanned_pages: int = 0
     malformed_items: int = 0
-    """Items left out because their total is not a whole number: somebody else wrote them."""
+    """Items left out because their total is not a whole number: another program wrote them."""
     conflicts: int = 0
     publishes: int = 0
     set_aside: int = 0
