@@ -62,6 +62,14 @@ def test_outputs_are_those_of_the_code() -> None:
     assert documented == list(blocks("outputs.tf", "output"))
 
 
+def test_alarms_are_those_of_the_code() -> None:
+    documented = {name.strip("`") for name, _, _ in rows(section("docs/operate.md", "Alarms"))}
+    code = (ROOT / "modules/monitoring/main.tf").read_text(encoding="utf-8")
+    counted = re.findall(r"^ +([a-z0-9-]+) = \{\n(?: +#.*\n)* +description", code, flags=re.M)
+    others = re.findall(r'alarm_name += "\$\{var.name\}-([a-z-]+)"', code)
+    assert documented == {*counted, *others}
+
+
 def test_routes_are_those_of_the_api() -> None:
     routes = rows(section("docs/api.md", "Routes"))
     assert {route.strip("`") for route, _ in routes} == set(RESPONSES)

@@ -1,4 +1,4 @@
-"""Nobody in who does not belong: the deployed product against each of docs/security.md's visitors."""
+"""Unauthorised callers are refused: the deployed product against each visitor of docs/security.md."""
 
 import json
 from collections.abc import Callable, Iterator

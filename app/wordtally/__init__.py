@@ -1,4 +1,4 @@
 """What runs in Lambda: the standard library, and botocore where it is chosen."""
 
 __version__ = "1.0.0"
-"""The newest release in CHANGELOG.md; every summary line in the log names it."""
+"""The newest release in CHANGELOG.md."""

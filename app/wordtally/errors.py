@@ -1,7 +1,6 @@
 """The errors that a caller can get, each with its HTTP status, stable code and message.
 
-The status of an error is set here, on its class. Only the 500 of unexpected errors is not: see
-`http.failure`.
+Only the 500 of unexpected errors is set elsewhere: in `http.failure`.
 """
 
 EXAMPLE = '{"parameter": "the quick brown fox"}'

@@ -58,8 +58,7 @@ class Application:
         return self.reports.url(self.ranking.tally(counted, work, self.marker(request)))
 
     def accept(self, request: http.Request, counted: Mapping[str, int], work: Work) -> str:
-        """Append the words to the stream, which counts them within seconds. Return a URL that always
-        opens the newest report."""
+        """Append the words to the stream. Return a URL that always opens the newest report."""
         assert self.stream
         self.stream().append(counted, self.marker(request), work)
         return self.reports.url(Published())
@@ -295,7 +294,7 @@ def assembled(settings: Settings, client: Client) -> Application:
 
 def client(settings: Settings) -> Client:
     """The client that the settings choose. Credentials and endpoints come from the environment."""
-    # Imported here: each client is most of what a cold start loads, so only one may be imported.
+    # Imported here: each client is most of what a cold start loads.
     if settings.aws_client == "botocore":
         from wordtally.aws.sdk import SdkClient
 

@@ -1,7 +1,6 @@
 """HTTP API events (payload format 2.0) become requests; results and errors become answers.
 
-The status of each error is set on its class in errors.py. `failure` reads it from there, and sets only
-the 500 of unexpected errors itself.
+Each error's status is set on its class in errors.py; only the 500 of unexpected ones is set here.
 """
 
 import base64
@@ -56,7 +55,7 @@ class Request:
 
     @property
     def sentence_when_busy(self) -> str:
-        """The message for Unavailable, which says what a retry of this request does."""
+        """The message for Unavailable: what a retry does."""
         if self.idempotency_key is None:
             return Unavailable.message_without_key
         return Unavailable.message_with_key
@@ -80,14 +79,13 @@ def success(url: str) -> Answer:
 
 
 def accepted(url: str) -> Answer:
-    """The answer to a request that will be counted within seconds; the report at `url` will include
-    it."""
+    """The answer to a request that will be counted within seconds."""
     return _answer(202, {"url": url}, {"preference-applied": "respond-async"})
 
 
 def failure(error: Exception, request_id: str, busy: str = Unavailable.message) -> Answer:
     """The answer to a request that ended in `error`. `busy` is the message for Unavailable: it
-    says what a retry of this request does.
+    says what a retry does.
 
     Responses with a status of 500 and above include the request id, so that the operator can find
     the request in the log.
