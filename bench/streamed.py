@@ -40,7 +40,7 @@ CPU_PER_ACCEPTED = 1.6e-3
 CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
 """To decode a record, by the words of its text."""
 
-CPU_PER_UPSERT = 0.2e-3
+CPU_PER_UPSERT = 0.25e-3
 """For each distinct word that is written."""
 
 EVENT_BYTES = {10: 705, 50: 1_148}
