@@ -3,19 +3,19 @@ data "aws_caller_identity" "current" {}
 locals {
   app_dir = "${path.root}/app/wordtally"
 
-  # Only whether there is a key is public, never the key.
+  # Whether a key is set may be public; the key itself may not.
   has_api_key = nonsensitive(var.api_key != "")
 
   has_stream     = var.stream_shards > 0
   keeps_failures = var.enable_inbox || local.has_stream
 
-  # What the table takes within 10 of the function's 15 minutes, and at most what fits into its memory.
+  # The table takes this many writes in 10 of the function's 15 minutes. The function's settings accept at
+  # most 250,000, for its memory.
   max_file_words = min(250000, var.max_writes_per_second * 600)
 }
 
 module "storage" {
-  source = "./modules/storage"
-
+  source              = "./modules/storage"
   words_table_name    = "${var.name}-words"
   markers_table_name  = "${var.name}-idempotency-keys"
   reports_bucket_name = "${var.name}-reports-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
@@ -27,14 +27,13 @@ module "storage" {
 }
 
 module "function" {
-  source = "./modules/function"
-
+  source             = "./modules/function"
   name               = var.name
   description        = "Counts the words of a posted text and publishes the ten most frequent."
   source_dir         = local.app_dir
   handler            = "wordtally.handler.lambda_handler"
   memory_mb          = 1769 # a whole vCPU, for cold starts and long texts (docs/bench.md, memory)
-  timeout_seconds    = 900  # Lambda's most: a file's writes take up to 10 minutes; the API waits 30 s
+  timeout_seconds    = 900  # Lambda's maximum: a file's writes take up to 10 minutes; the API waits 30 s
   log_retention_days = var.log_retention_days
   live_version       = var.live_version
   canary_share       = var.canary_share
@@ -55,7 +54,7 @@ module "function" {
     FAILURE_QUEUE_URL = module.failures[0].queue_url
   } : {})
 
-  # By index: module.inbox[*] would wait for the whole module, which waits for the function.
+  # By index: module.inbox[*] would depend on the whole module, which depends on the function.
   permissions = merge(concat([{
     CountWords = {
       actions   = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem", "dynamodb:Scan"]
@@ -69,13 +68,14 @@ module "function" {
       actions   = ["s3:GetObject", "s3:PutObject"]
       resources = [module.storage.report_arn]
     }
-    # Signs URLs that pin a version. S3 checks the signer's permission when the URL is opened.
+    # For URLs that pin a version: S3 checks the signer's permission when the URL is opened.
     LinkReportVersion = {
       actions   = ["s3:GetObjectVersion"]
       resources = [module.storage.report_arn]
     }
-    # Without it S3 answers 403 instead of 404 while there is no report. Without a condition on the
-    # prefix: AWS does not say which one that question has. It gives away the one object's name.
+    # Without this permission, S3 answers 403 instead of 404 while there is no report. There is no
+    # condition on the prefix, as AWS does not document which prefix applies to GetObject. The
+    # permission reveals only the name of the bucket's one object.
     TellMissingReport = {
       actions   = ["s3:ListBucket"]
       resources = [module.storage.reports_bucket_arn]
@@ -88,9 +88,9 @@ module "function" {
 }
 
 module "authorizer" {
-  source = "./modules/function"
-  count  = local.has_api_key ? 1 : 0
+  count = local.has_api_key ? 1 : 0
 
+  source             = "./modules/function"
   name               = "${var.name}-authorizer"
   description        = "Checks the x-api-key header of each request."
   source_dir         = local.app_dir
@@ -106,8 +106,7 @@ module "authorizer" {
 }
 
 module "api" {
-  source = "./modules/api"
-
+  source                   = "./modules/api"
   name                     = var.name
   function                 = module.function.live
   authorizer               = one(module.authorizer[*].live)
@@ -123,18 +122,18 @@ module "api" {
 }
 
 module "reconciliation" {
-  source = "./modules/reconciliation"
-  count  = var.reconcile_schedule == "" ? 0 : 1
+  count = var.reconcile_schedule == "" ? 0 : 1
 
+  source   = "./modules/reconciliation"
   name     = var.name
   schedule = var.reconcile_schedule
   function = module.function.live
 }
 
 module "inbox" {
-  source = "./modules/inbox"
-  count  = var.enable_inbox ? 1 : 0
+  count = var.enable_inbox ? 1 : 0
 
+  source          = "./modules/inbox"
   bucket_name     = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
   account_id      = data.aws_caller_identity.current.account_id
   retention_days  = var.inbox_retention_days
@@ -143,9 +142,9 @@ module "inbox" {
 }
 
 module "stream" {
-  source = "./modules/stream"
-  count  = local.has_stream ? 1 : 0
+  count = local.has_stream ? 1 : 0
 
+  source                = "./modules/stream"
   name                  = var.name
   shards                = var.stream_shards
   window_seconds        = var.stream_window_seconds
@@ -155,16 +154,15 @@ module "stream" {
 }
 
 module "failures" {
-  source = "./modules/failures"
-  count  = local.keeps_failures ? 1 : 0
+  count = local.keeps_failures ? 1 : 0
 
+  source   = "./modules/failures"
   name     = var.name
   function = module.function.live
 }
 
 module "monitoring" {
-  source = "./modules/monitoring"
-
+  source                   = "./modules/monitoring"
   name                     = var.name
   region                   = var.aws_region
   account_id               = data.aws_caller_identity.current.account_id
@@ -185,9 +183,9 @@ module "monitoring" {
 }
 
 module "costs" {
-  source = "./modules/costs"
-  count  = var.alert_email == "" ? 0 : 1
+  count = var.alert_email == "" ? 0 : 1
 
+  source                  = "./modules/costs"
   name                    = var.name
   monthly_cost_budget_usd = var.monthly_cost_budget_usd
   anomaly_monitor_arn     = var.anomaly_monitor_arn

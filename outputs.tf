@@ -4,16 +4,16 @@ output "public_uri" {
 
   precondition {
     condition     = length(distinct([for part in [var.domain_name, var.domain_certificate_arn, var.domain_zone_id] : part == ""])) == 1
-    error_message = "domain_name, domain_certificate_arn and domain_zone_id belong together: give all three or none."
+    error_message = "domain_name, domain_certificate_arn and domain_zone_id belong together: set all three or none."
   }
 }
 
 output "api_key" {
-  description = "What callers must send as x-api-key; empty for a public endpoint."
+  description = "Key that callers must send as x-api-key; empty for a public endpoint."
   value       = var.api_key
   sensitive   = true
 
-  # Not validations of the variables: when these fail, Terraform shows the value, sensitive or not.
+  # Preconditions, because a failed validation of a variable shows its value, even a sensitive one.
   precondition {
     condition     = var.api_key == "" || can(regex("^[!-~]{16,256}$", var.api_key))
     error_message = "api_key must have 16 to 256 printable ASCII characters without spaces (try: openssl rand -hex 24), or be empty."
@@ -26,7 +26,7 @@ output "api_key" {
 
   precondition {
     condition     = var.api_key != "" || var.api_key_previous == ""
-    error_message = "api_key_previous is accepted beside api_key only; alone it would leave the endpoint public."
+    error_message = "api_key_previous needs api_key: on its own, it would leave the endpoint public."
   }
 }
 
@@ -46,7 +46,7 @@ output "dashboard_url" {
 }
 
 output "function_log_group" {
-  description = "Log group of the function: one summary line a request."
+  description = "Log group of the function, with one summary line per request."
   value       = module.function.log_group_name
 }
 
@@ -76,6 +76,6 @@ output "stream_name" {
 }
 
 output "failure_queue_url" {
-  description = "URL of the SQS queue that keeps what could not be counted; empty without inbox and stream."
+  description = "URL of the SQS queue that keeps the files, batches and records that could not be counted; empty without inbox and stream."
   value       = join("", module.failures[*].queue_url)
 }

@@ -14,11 +14,11 @@ provider "aws" {
 }
 
 resource "aws_s3_bucket" "state" {
-  #checkov:skip=CKV_AWS_18:a log needs a second bucket; CloudTrail can log it where that is wanted
-  #checkov:skip=CKV_AWS_144:its versions are the backup; replication doubles the places to protect
-  #checkov:skip=CKV_AWS_145:SSE-S3; whoever may read the bucket would be given the key too
-  #checkov:skip=CKV2_AWS_61:old states are the way back, and small
-  #checkov:skip=CKV2_AWS_62:nothing waits for a new state
+  #checkov:skip=CKV_AWS_18:An access log needs a second bucket. CloudTrail can log access if required.
+  #checkov:skip=CKV_AWS_144:Versioning is the backup. Replication would double the places to protect.
+  #checkov:skip=CKV_AWS_145:SSE-S3 is enough, as anybody who may read the bucket would get a customer key too.
+  #checkov:skip=CKV2_AWS_61:Old state versions are small, and recovery needs them.
+  #checkov:skip=CKV2_AWS_62:Nothing waits for a new state.
 
   bucket = var.state_bucket_name
 
@@ -77,13 +77,13 @@ resource "aws_s3_bucket_policy" "state" {
     }]
   })
 
-  # S3 refuses two changes of a bucket's access at the same moment.
+  # S3 rejects concurrent changes to a bucket's access settings.
   depends_on = [aws_s3_bucket_public_access_block.state]
 }
 
-# For Terraform before 1.10; later ones lock with an object beside the state.
+# For Terraform before 1.10. Later versions lock with an object next to the state.
 resource "aws_dynamodb_table" "lock" {
-  #checkov:skip=CKV_AWS_119:it holds the names of locks only
+  #checkov:skip=CKV_AWS_119:The table holds only the names of locks.
 
   name                        = "${var.state_bucket_name}-lock"
   billing_mode                = "PAY_PER_REQUEST"

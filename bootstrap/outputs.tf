@@ -4,12 +4,12 @@ output "state_bucket" {
 }
 
 output "lock_table" {
-  description = "Name of the table for its lock."
+  description = "Name of the table that locks the state."
   value       = aws_dynamodb_table.lock.name
 }
 
 output "backend" {
-  description = "What belongs into the root's backend.tf."
+  description = "Content for the root module's backend.tf."
   value       = <<-EOT
     terraform {
       backend "s3" {

@@ -1,5 +1,5 @@
 variable "state_bucket_name" {
-  description = "Name of the state bucket, unique in the world: the application and the account's number, say."
+  description = "Globally unique name of the state bucket, such as the application's name and the account ID."
   type        = string
   nullable    = false
 

@@ -1,5 +1,5 @@
-# What exists with each option on and off, by plans against a mocked provider: `terraform test`
-# (Terraform 1.7 or later). That the plans apply is shown by test_deployment.py.
+# Which resources exist with each option on and off. `terraform test` (Terraform 1.7 or later) makes
+# the plans with a mocked provider; test_deployment.py shows that they apply.
 
 mock_provider "aws" {
   override_data {
@@ -13,37 +13,37 @@ run "defaults" {
 
   assert {
     condition     = length(module.authorizer) == 0 && length(module.costs) == 0
-    error_message = "without a key there is no authorizer, without an address no cost alerts"
+    error_message = "there is no authorizer without a key, and there are no cost alerts without an address"
   }
 
   assert {
     condition     = length(module.reconciliation) == 1
-    error_message = "the reconciliation is on unless turned off"
+    error_message = "the reconciliation is on by default"
   }
 
   assert {
     condition     = length(module.inbox) + length(module.stream) + length(module.failures) == 0
-    error_message = "neither inbox nor stream by default, and no queue for what they could not count"
+    error_message = "inbox, stream and failure queue are off by default"
   }
 
   assert {
     condition     = output.inbox_bucket == "" && output.stream_name == "" && output.failure_queue_url == ""
-    error_message = "what is off has no name"
+    error_message = "the outputs of options that are off are empty"
   }
 
   assert {
     condition     = output.api_key == ""
-    error_message = "no key by default"
+    error_message = "there is no key by default"
   }
 
   assert {
     condition     = module.api.routes == { "GET /" = "NONE", "GET /report" = "NONE", "POST /" = "NONE" }
-    error_message = "three routes, all of them public"
+    error_message = "all three routes are public"
   }
 
   assert {
     condition     = module.storage.has_cors
-    error_message = "the page reads the report in the bucket"
+    error_message = "the page must be able to read the report in the bucket"
   }
 }
 
@@ -61,7 +61,7 @@ run "api_key_creates_the_authorizer" {
 
   assert {
     condition     = module.api.routes == { "GET /" = "NONE", "GET /report" = "CUSTOM", "POST /" = "CUSTOM" }
-    error_message = "the page alone needs no key"
+    error_message = "only the page's route is public"
   }
 }
 
@@ -74,7 +74,7 @@ run "the_page_can_be_turned_off" {
 
   assert {
     condition     = module.api.routes == { "GET /report" = "NONE", "POST /" = "NONE" }
-    error_message = "neither route nor permission remains of the page"
+    error_message = "the page has neither a route nor a permission"
   }
 
   assert {
@@ -93,7 +93,7 @@ run "other_origins_do_not_need_the_page" {
 
   assert {
     condition     = module.storage.has_cors
-    error_message = "pages of the allowed origins read the bucket, too"
+    error_message = "pages of the allowed origins must be able to read the report in the bucket"
   }
 }
 
@@ -106,7 +106,7 @@ run "alert_email_creates_the_cost_alerts" {
 
   assert {
     condition     = length(module.costs) == 1
-    error_message = "an address gets cost alerts"
+    error_message = "an address turns the cost alerts on"
   }
 }
 
@@ -120,7 +120,7 @@ run "an_existing_anomaly_monitor_is_used" {
 
   assert {
     condition     = module.costs[0].creates_monitor == false
-    error_message = "an account holds only one monitor of all services"
+    error_message = "an account can have only one monitor of all services"
   }
 }
 
@@ -133,7 +133,7 @@ run "the_inbox_alone" {
 
   assert {
     condition     = length(module.inbox) == 1 && length(module.failures) == 1 && length(module.stream) == 0
-    error_message = "the inbox needs the queue of failures and no stream"
+    error_message = "the inbox needs the failure queue, but no stream"
   }
 
   assert {
@@ -151,7 +151,7 @@ run "the_stream_alone" {
 
   assert {
     condition     = length(module.stream) == 1 && length(module.failures) == 1 && length(module.inbox) == 0
-    error_message = "the stream needs the queue of failures and no inbox"
+    error_message = "the stream needs the failure queue, but no inbox"
   }
 
   assert {
@@ -169,7 +169,7 @@ run "the_schedule_can_be_turned_off" {
 
   assert {
     condition     = length(module.reconciliation) == 0
-    error_message = "an empty schedule is none"
+    error_message = "an empty schedule turns the reconciliation off"
   }
 }
 
@@ -193,7 +193,7 @@ run "a_previous_key_without_a_key_is_refused" {
   expect_failures = [output.api_key]
 }
 
-run "a_share_of_everything_is_no_canary" {
+run "a_canary_share_of_1_is_refused" {
   command = plan
 
   variables {
@@ -204,7 +204,7 @@ run "a_share_of_everything_is_no_canary" {
   expect_failures = [var.canary_share]
 }
 
-run "half_a_domain_is_refused" {
+run "an_incomplete_domain_is_refused" {
   command = plan
 
   variables {

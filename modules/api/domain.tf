@@ -1,5 +1,5 @@
-# A domain of the operator's own. With less than all three settings there is none; the root's output
-# public_uri refuses that with a sentence.
+# The operator's own domain. It exists only if all three settings are given. If some are missing, a
+# precondition of the root output public_uri fails.
 
 locals {
   has_domain = alltrue([for part in [var.domain_name, var.domain_certificate_arn, var.domain_zone_id] : part != ""])

@@ -1,8 +1,8 @@
 # The HTTP API: its routes to the function, its stage, access log and throttling, and the authorizer.
 
 locals {
-  # By route key. Each route has a permission of its own, and all but the page's ask the authorizer
-  # if there is one. CallFromRoute dates from when POST / was the only route.
+  # By route key. Each route has its own permission. Every route except the page's calls the
+  # authorizer, if there is one. The name CallFromRoute dates from when POST / was the only route.
   routes = merge(
     {
       "POST /"      = { statement_id = "CallFromRoute", is_guarded = var.enable_authorizer }
@@ -41,7 +41,7 @@ resource "aws_apigatewayv2_integration" "function" {
 }
 
 resource "aws_apigatewayv2_route" "function" {
-  #checkov:skip=CKV_AWS_309:the page's route is for everybody; switches.tftest.hcl holds the others to the key
+  #checkov:skip=CKV_AWS_309:The page's route is public. switches.tftest.hcl tests that the others require the key.
 
   for_each = local.routes
 
@@ -64,7 +64,7 @@ resource "aws_apigatewayv2_stage" "default" {
 
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.access.arn
-    # No header and no body: neither keys nor texts.
+    # Headers and bodies are left out, as they hold keys and texts.
     format = jsonencode({
       requestId        = "$context.requestId"
       requestTime      = "$context.requestTime"
@@ -84,9 +84,9 @@ resource "aws_apigatewayv2_stage" "default" {
   }
 }
 
-# Under /aws/vendedlogs/, so that the account's one policy for log delivery does not grow with it.
+# Under /aws/vendedlogs/, so that the account's only policy for log delivery does not grow.
 resource "aws_cloudwatch_log_group" "access" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; it holds neither texts nor keys
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts the log with its own key. The log holds neither texts nor keys.
 
   name              = "/aws/vendedlogs/${var.name}-api"
   retention_in_days = var.log_retention_days
@@ -118,11 +118,11 @@ resource "aws_apigatewayv2_authorizer" "key" {
   authorizer_payload_format_version = "2.0"
   enable_simple_responses           = true
   identity_sources                  = ["$request.header.x-api-key"]
-  # Short: an answer in the cache outlives a key that is withdrawn.
+  # Short: a revoked key keeps working until its cached answer expires.
   authorizer_result_ttl_in_seconds = 30
 
   lifecycle {
-    # So that the route lets go of it before it is deleted, when the key is taken away.
+    # When the key is removed, the route must stop using the authorizer before it is deleted.
     create_before_destroy = true
   }
 }

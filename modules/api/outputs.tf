@@ -4,12 +4,12 @@ output "id" {
 }
 
 output "uri" {
-  description = "Address of the API: the domain of the operator's own, if there is one."
+  description = "Address of the API: the operator's own domain, if there is one."
   value       = local.has_domain ? "https://${var.domain_name}/" : "${aws_apigatewayv2_api.main.api_endpoint}/"
 }
 
 output "origins" {
-  description = "Origins under which the API answers. A plan knows how many there are."
+  description = "Origins that serve the API. A plan knows their number."
   value = concat(
     [aws_apigatewayv2_api.main.api_endpoint],
     local.has_domain ? ["https://${var.domain_name}"] : [],

@@ -15,13 +15,13 @@ variable "function" {
 }
 
 variable "enable_page" {
-  description = "Have the route GET /, which serves the page."
+  description = "Create the route GET /, which serves the page."
   type        = bool
   nullable    = false
 }
 
 variable "enable_authorizer" {
-  description = "Ask the authorizer before each request but those for the page. (A plan must know this before it knows the authorizer's ARN.)"
+  description = "Call the authorizer before each request, except requests for the page. (A plan must know this before it knows the authorizer's ARN.)"
   type        = bool
   nullable    = false
 }
@@ -36,13 +36,13 @@ variable "authorizer" {
 }
 
 variable "throttle_rate_per_second" {
-  description = "Requests a second let through on average."
+  description = "Requests per second that the API accepts on average."
   type        = number
   nullable    = false
 }
 
 variable "throttle_burst" {
-  description = "Requests let through at once."
+  description = "Requests that the API accepts at once."
   type        = number
   nullable    = false
 }
@@ -54,7 +54,7 @@ variable "cors_allowed_origins" {
 }
 
 variable "domain_name" {
-  description = "Domain of the operator's own; empty for none."
+  description = "The operator's own domain; empty for none."
   type        = string
   nullable    = false
 }

@@ -30,7 +30,7 @@ resource "aws_budgets_budget" "monthly" {
   }
 }
 
-# An account can hold one monitor of all services; where there is one already, its ARN is given.
+# An account can have only one monitor of all services. An existing one is named by its ARN.
 resource "aws_ce_anomaly_monitor" "services" {
   count = var.anomaly_monitor_arn == "" ? 1 : 0
 
@@ -49,7 +49,7 @@ resource "aws_ce_anomaly_subscription" "alerts" {
     address = var.topic_arn
   }
 
-  # A tenth of the budget, in USD above what was expected.
+  # A tenth of the budget, in USD above the expected cost.
   threshold_expression {
     dimension {
       key           = "ANOMALY_TOTAL_IMPACT_ABSOLUTE"

@@ -1,4 +1,4 @@
 output "creates_monitor" {
-  description = "Whether the anomaly monitor is this configuration's own."
+  description = "Whether this configuration creates the anomaly monitor."
   value       = length(aws_ce_anomaly_monitor.services) == 1
 }

@@ -1,6 +1,6 @@
-# What could not be counted: the queue that keeps it, and the function's asynchronous calls, which end
-# there after their retries. Notifications of the inbox and scheduled reconciliations are such calls;
-# the stream sends its failed batches, and the function sends the records that it sets aside.
+# The failure queue. Lambda sends it the asynchronous calls that still fail after their retries: inbox
+# notifications and scheduled reconciliations. The stream's event source mapping sends failed batches,
+# and the function sends the records that it sets aside.
 
 resource "aws_sqs_queue" "failures" {
   name                      = "${var.name}-failures"
@@ -24,12 +24,12 @@ resource "aws_sqs_queue_policy" "failures" {
   })
 }
 
-# Per qualifier: the alias is what is called.
+# Lambda keeps this configuration per qualifier, and callers use the alias.
 resource "aws_lambda_function_event_invoke_config" "live" {
   function_name                = var.function.function_name
   qualifier                    = var.function.alias
   maximum_retry_attempts       = 2     # after one and two minutes
-  maximum_event_age_in_seconds = 21600 # 6 hours, for calls that Lambda throttles; both are its largest
+  maximum_event_age_in_seconds = 21600 # 6 hours, for calls that Lambda throttles; both values are the maximum
 
   destination_config {
     on_failure {

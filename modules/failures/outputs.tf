@@ -14,9 +14,9 @@ output "queue_url" {
 }
 
 output "permissions" {
-  description = "What the function may do here: one IAM statement per purpose, by its sid."
+  description = "Permissions that the function needs: one IAM statement per purpose, by sid."
   value = {
-    # Lambda sends what failed under the function's role, and the function what it sets aside.
+    # Lambda also uses the function's role to send failed calls and batches.
     SendFailures = {
       actions   = ["sqs:SendMessage"]
       resources = [aws_sqs_queue.failures.arn]

@@ -1,22 +1,22 @@
-# One Lambda done right: package, role, log group, versions, and the alias `live` that is called.
+# A Lambda function with its package, role, log group, versions, and the alias `live` that callers use.
 
 locals {
   zip = "${path.root}/build/${var.name}.zip"
 
-  # What package.py puts into the zip.
+  # The files that package.py puts into the zip.
   files = sort(setunion(
     fileset(var.source_dir, "**/*.py"),
     fileset(var.source_dir, "page/*.{html,css,js}"),
   ))
 
-  # Over the sources, not over the zip: a plan after an apply is empty on any machine, also where
-  # the zip was never built.
+  # A hash of the sources, not of the zip: a plan after an apply is empty on any machine, even on one
+  # that never built the zip.
   source_hash = base64sha256(join("\n", [
     for file in local.files : "${file} ${filesha256("${var.source_dir}/${file}")}"
   ]))
 }
 
-# Builds the zip when the function will be created or updated from it; needs no other provider.
+# Builds the zip before the function is created or updated from it, without another provider.
 resource "terraform_data" "package" {
   triggers_replace = [local.zip, local.source_hash, var.name]
 
@@ -26,7 +26,7 @@ resource "terraform_data" "package" {
 }
 
 resource "aws_cloudwatch_log_group" "main" {
-  #checkov:skip=CKV_AWS_158:CloudWatch encrypts it with its own key; it holds neither texts nor keys
+  #checkov:skip=CKV_AWS_158:CloudWatch encrypts the log with its own key. The log holds neither texts nor keys.
 
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
@@ -65,7 +65,7 @@ resource "aws_iam_role_policy" "main" {
         Action   = permission.actions
         Resource = permission.resources
       }],
-      # X-Ray knows no resources to name.
+      # These X-Ray actions do not support resource-level permissions.
       [for enabled in [var.enable_xray] : {
         Sid      = "SendTraces"
         Effect   = "Allow"
@@ -77,11 +77,11 @@ resource "aws_iam_role_policy" "main" {
 }
 
 resource "aws_lambda_function" "main" {
-  #checkov:skip=CKV_AWS_115:a fresh account has a concurrency of 10 in all, of which none can be reserved
-  #checkov:skip=CKV_AWS_116:callers wait for the answer; failed reconciliations raise an alarm and are due again
-  #checkov:skip=CKV_AWS_117:it reaches DynamoDB and S3 only; a VPC would add endpoints and cost
-  #checkov:skip=CKV_AWS_173:its variables hold no secret: names, numbers and the digests of keys
-  #checkov:skip=CKV_AWS_272:whoever may apply this configuration would hold the signing profile too
+  #checkov:skip=CKV_AWS_115:A new account has a total concurrency of 10, none of which can be reserved.
+  #checkov:skip=CKV_AWS_116:Callers wait for the answer. A failed reconciliation raises an alarm, and the schedule repeats it.
+  #checkov:skip=CKV_AWS_117:The function calls only AWS services. A VPC would add endpoints and cost.
+  #checkov:skip=CKV_AWS_173:The variables hold no secrets, only names, numbers and digests of keys.
+  #checkov:skip=CKV_AWS_272:Anybody who may apply this configuration would hold the signing profile too.
 
   function_name    = var.name
   description      = var.description
@@ -112,7 +112,7 @@ resource "aws_lambda_function" "main" {
 
   depends_on = [
     terraform_data.package,
-    aws_iam_role_policy.main, # a first call must not come before its permissions
+    aws_iam_role_policy.main, # the first call needs its permissions
   ]
 }
 
@@ -138,7 +138,7 @@ resource "aws_lambda_alias" "live" {
 
     precondition {
       condition     = var.canary_share == 0 || var.live_version != aws_lambda_function.main.version
-      error_message = "live_version is the newest version, so there is nothing to send canary_share to. Deploy a change, or leave both out."
+      error_message = "live_version is already the newest version, so canary_share has no newer version to send traffic to. Deploy a change, or set neither."
     }
 
     precondition {

@@ -1,5 +1,5 @@
 output "live" {
-  description = "How to call the function: its name, its alias, the alias's ARN and the one for API Gateway."
+  description = "How to call the function: its name, its alias, the alias's ARN and the ARN that API Gateway needs."
   value = {
     function_name = aws_lambda_function.main.function_name
     alias         = aws_lambda_alias.live.name

@@ -1,7 +1,7 @@
 """Zip a Python package for Lambda: `python3 package.py SOURCE_DIR ZIP`.
 
-The same sources give the same bytes on every machine: names sorted, dates and modes fixed, nothing
-compressed (so no version of zlib shows; the package is small).
+The same sources give the same bytes on every machine: names are sorted, dates and modes are fixed, and
+nothing is compressed, because versions of zlib differ. (The package is small.)
 """
 
 import sys
@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 PATTERNS = ["**/*.py", "page/*.html", "page/*.css", "page/*.js"]
-"""As main.tf has them for the hash over the sources."""
+"""The same patterns as in main.tf, which hashes these files."""
 
 
 def build(source: Path, target: Path) -> None:
@@ -23,7 +23,7 @@ def build(source: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3  # Unix, whatever this machine is
+            entry.create_system = 3  # Unix, on every machine
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, files[name].read_bytes())
 

@@ -11,7 +11,7 @@ variable "description" {
 }
 
 variable "source_dir" {
-  description = "Directory of the Python package to deploy, relative to the root module: its *.py files, and in page its *.html, *.css and *.js files."
+  description = "Directory of the Python package to deploy, relative to the root module: its *.py files, and the *.html, *.css and *.js files in its directory page."
   type        = string
   nullable    = false
 }
@@ -23,13 +23,13 @@ variable "handler" {
 }
 
 variable "memory_mb" {
-  description = "Memory in MB; a whole vCPU comes with 1,769. Duration is billed in proportion."
+  description = "Memory in MB; 1,769 MB come with one whole vCPU. The price per second is proportional to the memory."
   type        = number
   nullable    = false
 }
 
 variable "timeout_seconds" {
-  description = "Seconds after which Lambda ends a call."
+  description = "Timeout of each call, in seconds."
   type        = number
   nullable    = false
 }
@@ -54,7 +54,7 @@ variable "live_version" {
 }
 
 variable "canary_share" {
-  description = "Share of the calls, from 0 to 1, that the newest version gets beside live_version."
+  description = "Share of the calls, from 0 to 1, that the newest version gets while live_version gets the rest."
   type        = number
   default     = 0
   nullable    = false
@@ -67,7 +67,7 @@ variable "enable_xray" {
 }
 
 variable "permissions" {
-  description = "What the function may do besides writing its logs: one IAM statement per purpose, by its sid."
+  description = "Permissions of the function besides writing its logs: one IAM statement per purpose, by sid."
   type = map(object({
     actions   = list(string)
     resources = list(string)

@@ -1,12 +1,13 @@
-# The bucket whose uploads are counted, and the notification that calls the live function for each.
+# The bucket whose uploads are counted, and the notification that calls the live function for each
+# upload.
 
 resource "aws_s3_bucket" "inbox" {
-  #checkov:skip=CKV_AWS_18:the function logs a line for each file; an access log needs a second bucket
-  #checkov:skip=CKV_AWS_144:files are here to be counted and then expire
-  #checkov:skip=CKV_AWS_145:SSE-S3, as whoever uploads needs no key permission then
+  #checkov:skip=CKV_AWS_18:The function logs a line for each file. An access log needs a second bucket.
+  #checkov:skip=CKV_AWS_144:Files are uploaded to be counted, and then expire.
+  #checkov:skip=CKV_AWS_145:SSE-S3 is used, so that uploads need no permission for a key.
 
   bucket = var.bucket_name
-  # What is left here when it is destroyed would have expired within days.
+  # Files that are left when the bucket is destroyed would have expired within days.
   force_destroy = true
 }
 
@@ -37,8 +38,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "inbox" {
   }
 }
 
-# Each upload has a version of its own, under which it is counted once; a second upload under the same
-# name is another text.
+# Each upload gets its own version, and each version is counted once. A second upload under the same
+# name counts as another text.
 resource "aws_s3_bucket_versioning" "inbox" {
   bucket = aws_s3_bucket.inbox.id
 
@@ -47,7 +48,7 @@ resource "aws_s3_bucket_versioning" "inbox" {
   }
 }
 
-# A current version expires into a noncurrent one, which goes after the same time again.
+# An expired version becomes noncurrent. It is deleted after the same number of days again.
 resource "aws_s3_bucket_lifecycle_configuration" "inbox" {
   bucket = aws_s3_bucket.inbox.id
 
@@ -70,7 +71,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "inbox" {
     }
   }
 
-  # A rule of its own: S3 takes this or a number of days.
+  # A separate rule: S3 accepts either this or a number of days in one rule.
   rule {
     id     = "expire-delete-markers"
     status = "Enabled"
@@ -82,7 +83,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "inbox" {
     }
   }
 
-  # Rules about versions belong to a bucket whose versioning is settled.
+  # Versioning must be set before the rules about versions.
   depends_on = [aws_s3_bucket_versioning.inbox]
 }
 
@@ -101,7 +102,7 @@ resource "aws_s3_bucket_policy" "inbox" {
     }]
   })
 
-  # S3 refuses two changes of a bucket's access at the same moment.
+  # S3 rejects concurrent changes to a bucket's access settings.
   depends_on = [aws_s3_bucket_public_access_block.inbox]
 }
 
@@ -112,7 +113,7 @@ resource "aws_lambda_permission" "inbox" {
   qualifier      = var.function.alias
   principal      = "s3.amazonaws.com"
   source_arn     = aws_s3_bucket.inbox.arn
-  source_account = var.account_id # no account is in the ARN, and a deleted bucket's name is anybody's
+  source_account = var.account_id # the ARN names no account, and anybody can reuse a deleted bucket's name
 }
 
 resource "aws_s3_bucket_notification" "uploads" {
@@ -125,7 +126,7 @@ resource "aws_s3_bucket_notification" "uploads" {
   }
 
   depends_on = [
-    aws_lambda_permission.inbox,    # S3 tries the call when it is told of the function
-    aws_s3_bucket_versioning.inbox, # the first upload that is announced has a version
+    aws_lambda_permission.inbox,    # S3 tests the permission when the notification is created
+    aws_s3_bucket_versioning.inbox, # the first notification must name a version
   ]
 }

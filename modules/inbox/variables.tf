@@ -1,17 +1,17 @@
 variable "bucket_name" {
-  description = "Name of the bucket, unique in the world."
+  description = "Globally unique name of the bucket."
   type        = string
   nullable    = false
 }
 
 variable "account_id" {
-  description = "The account, whose bucket alone may call the function."
+  description = "ID of the account. Only a bucket of this account may call the function."
   type        = string
   nullable    = false
 }
 
 variable "retention_days" {
-  description = "Days after which a file expires, and after which a version that was replaced or has expired is deleted."
+  description = "Days after which a file expires. A replaced or expired version is deleted after the same number of days again."
   type        = number
   nullable    = false
 }

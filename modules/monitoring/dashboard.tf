@@ -5,7 +5,7 @@ locals {
 
   stream = ["StreamName", var.stream_name]
 
-  # Title to its metrics: [namespace, name, dimensions…, options].
+  # Each graph is its title and its metrics: [namespace, name, dimensions…, options].
   graphs = concat([
     ["Traffic", [
       concat(["AWS/ApiGateway", "Count"], local.api, [{ stat = "Sum" }]),

@@ -1,9 +1,10 @@
-# Alarms, the dashboard, the metrics that the log lines carry, and the topic for notifications.
+# Alarms, the dashboard, the metrics from log lines, and the topic for notifications.
 
 locals {
-  notify = var.alert_email != ""
+  notify     = var.alert_email != ""
+  publishers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
 
-  # CloudWatch's own names. Missing data is no alarm: these metrics have no points without traffic.
+  # CloudWatch's own metrics. Missing data raises no alarm: without traffic they have no data points.
   alarms = merge(
     {
       function-errors = {
@@ -33,10 +34,11 @@ locals {
         dimensions  = { FunctionName = var.authorizer_function_name }
       }
     } : {},
-    # With a queue of failures, this is there, and files call the function asynchronously as well.
+    # A failure queue replaces this alarm: it gets failed reconciliations, and dropped events would
+    # include files.
     var.enable_reconciliation && !var.keeps_failures ? {
-      # Only the reconciliation calls the function asynchronously, so every event that Lambda
-      # drops after its retries is one that failed, however it failed.
+      # Only the reconciliation calls the function asynchronously, so each event that Lambda drops
+      # after its retries is a failed reconciliation, whatever the cause.
       reconciliation-failures = {
         description = "The scheduled reconciliation failed, retries included. The report may lack what a crash left behind."
         namespace   = "AWS/Lambda"
@@ -46,8 +48,8 @@ locals {
     } : {},
   )
 
-  # One call in twenty takes longer than 5 s. A file or a batch may well do so; where the function gets
-  # them, only the requests of the API count.
+  # Files and batches may take longer than the alarm's 5 s. If the function handles them, the alarm
+  # watches only the requests of the API.
   slow = var.keeps_failures ? {
     namespace  = "AWS/ApiGateway"
     metric     = "IntegrationLatency"
@@ -58,7 +60,7 @@ locals {
     dimensions = { FunctionName = var.function_name }
   }
 
-  # Metric name to the log lines that carry it and the value it takes from them.
+  # For each metric: a pattern of the log lines that carry it, and the value to take from them.
   log_metrics = merge(local.request_metrics, local.inbox_metrics, local.stream_metrics)
 
   request_metrics = {
@@ -71,7 +73,7 @@ locals {
 
   inbox_metrics = { for name, metric in {
     FilesCounted = { pattern = "{ $.message = \"file\" && $.outcome = \"counted\" }", value = "1" }
-    # A failed one is tried again, and raises an alarm if it goes on failing.
+    # Failed files are not refused: Lambda retries them, and the failure queue's alarm reports them.
     FilesRefused = { pattern = "{ $.message = \"file\" && $.outcome != \"counted\" && $.outcome != \"gone\" && $.outcome != \"failed\" }", value = "1" }
     FileWords    = { pattern = "{ $.message = \"file\" && $.words = * }", value = "$.words" }
   } : name => metric if var.enable_inbox }
@@ -99,7 +101,7 @@ resource "aws_cloudwatch_metric_alarm" "count" {
   ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
-# Two periods of three, so that one long reconciliation is no alarm.
+# Two periods of three, so that one long reconciliation raises no alarm.
 resource "aws_cloudwatch_metric_alarm" "slow" {
   alarm_name          = "${var.name}-function-slow"
   alarm_description   = "One call in twenty takes more than 5 s."
@@ -117,7 +119,7 @@ resource "aws_cloudwatch_metric_alarm" "slow" {
   ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
-# On the events by table: ThrottledRequests needs the dimension Operation and has no data without.
+# ThrottledRequests has data only with the dimension Operation, so the alarm adds up events by table.
 resource "aws_cloudwatch_metric_alarm" "table_throttles" {
   alarm_name          = "${var.name}-table-throttles"
   alarm_description   = "DynamoDB throttles the words table: a hot word, max_writes_per_second, or the account's limit."
@@ -170,7 +172,7 @@ resource "aws_cloudwatch_metric_alarm" "failures" {
   ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
-# Three minutes of five: one batch that is retried is no alarm.
+# Three minutes of five, so that one retried batch raises no alarm.
 resource "aws_cloudwatch_metric_alarm" "behind" {
   count = var.enable_stream ? 1 : 0
 
@@ -204,8 +206,8 @@ resource "aws_cloudwatch_log_metric_filter" "product" {
   }
 }
 
-# CloudWatch and the billing services cannot publish to a topic under AWS's own key, so it needs one
-# with a policy that admits them (1 USD a month).
+# CloudWatch and the billing services cannot publish to a topic that AWS's own key encrypts. The topic
+# needs a key whose policy admits them (1 USD a month).
 resource "aws_kms_key" "alerts" {
   count = local.notify ? 1 : 0
 
@@ -228,17 +230,14 @@ resource "aws_kms_key" "alerts" {
         Effect    = "Allow"
         Principal = { Service = local.publishers }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
-        # Without aws:SourceAccount: both billing services document it for the topic's policy, which
-        # has it and so admits this account's alerts only, but not for the key's. A service that
-        # does not send it to KMS (EventBridge is known not to) would lose its alerts unnoticed.
+        # There is no condition on aws:SourceAccount: both billing services document it for the
+        # topic's policy, but not for the key's. If a service does not send it to KMS (EventBridge
+        # is known not to), its alerts would be lost silently. The topic's policy has the condition,
+        # so the topic accepts only this account's alerts.
         Resource = "*"
       },
     ]
   })
-}
-
-locals {
-  publishers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
 }
 
 resource "aws_sns_topic" "alerts" {
@@ -250,7 +249,8 @@ resource "aws_sns_topic" "alerts" {
 
 resource "aws_sns_topic_policy" "alerts" {
   count = local.notify ? 1 : 0
-  arn   = aws_sns_topic.alerts[0].arn
+
+  arn = aws_sns_topic.alerts[0].arn
 
   policy = jsonencode({
     Version = "2012-10-17"

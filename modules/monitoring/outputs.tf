@@ -1,6 +1,6 @@
 output "topic_arn" {
   description = "Topic of the alerts; null without alert_email."
-  # Through its policy, so that whoever publishes there is admitted first.
+  # Through the topic's policy, so that the policy exists before anything publishes.
   value = one(aws_sns_topic_policy.alerts[*].arn)
 }
 

@@ -5,13 +5,13 @@ variable "name" {
 }
 
 variable "region" {
-  description = "Region of what is watched."
+  description = "Region of the resources to watch."
   type        = string
   nullable    = false
 }
 
 variable "account_id" {
-  description = "The account, whose services alone may publish alerts."
+  description = "ID of the account. Only services that act for this account may publish alerts."
   type        = string
   nullable    = false
 }
@@ -23,7 +23,7 @@ variable "function_name" {
 }
 
 variable "function_log_group_name" {
-  description = "Where its summary lines are."
+  description = "Log group of the function's summary lines."
   type        = string
   nullable    = false
 }
@@ -75,13 +75,13 @@ variable "stream_name" {
 }
 
 variable "stream_window_seconds" {
-  description = "Seconds for which records are gathered: as late as that they are in time."
+  description = "Seconds for which Lambda gathers records. The alarm does not count this time as a delay."
   type        = number
   nullable    = false
 }
 
 variable "keeps_failures" {
-  description = "Watch a queue of failures; failed reconciliations are there too."
+  description = "Watch the failure queue, which also gets failed reconciliations."
   type        = bool
   nullable    = false
 }

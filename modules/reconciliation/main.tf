@@ -1,4 +1,4 @@
-# The schedule that has the live function rebuild the report from the table.
+# The schedule on which the live function rebuilds the report from the table.
 
 resource "aws_cloudwatch_event_rule" "schedule" {
   name                = "${var.name}-reconcile"

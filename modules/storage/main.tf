@@ -1,7 +1,7 @@
-# The words table, the table of markers beside it, and the reports bucket.
+# The words table, the markers table and the reports bucket.
 
 resource "aws_dynamodb_table" "words" {
-  #checkov:skip=CKV_AWS_119:AWS's own key encrypts it; a customer key costs per month and per request
+  #checkov:skip=CKV_AWS_119:AWS's own key encrypts the table. A customer key costs per month and per request.
 
   name         = var.words_table_name
   billing_mode = "PAY_PER_REQUEST"
@@ -12,9 +12,10 @@ resource "aws_dynamodb_table" "words" {
     type = "S"
   }
 
-  # Never left out: without the block the provider does not take a limit away, and -1, which would,
-  # AWS refuses for a new table and reads back as nothing (pulumi/pulumi-aws#5126). Only for writes:
-  # a request has up to 10,000 of them, while its reads are few and the reconciliation needs all.
+  # Always present: without the block, the provider does not remove an existing limit. -1 would remove
+  # it, but AWS rejects -1 for a new table and reads it back as unset (pulumi/pulumi-aws#5126).
+  # Only writes are limited: a request makes up to 10,000 of them. Its reads are few, and a
+  # reconciliation must read the whole table.
   on_demand_throughput {
     max_write_request_units = var.max_writes_per_second
   }
@@ -28,10 +29,10 @@ resource "aws_dynamodb_table" "words" {
   }
 }
 
-# Which texts were counted under an Idempotency-Key.
+# Markers record which texts were counted under an Idempotency-Key.
 resource "aws_dynamodb_table" "markers" {
-  #checkov:skip=CKV_AWS_28:markers live for hours, and are emptied when the words table is restored (README)
-  #checkov:skip=CKV_AWS_119:AWS's own key encrypts it, and it holds digests only
+  #checkov:skip=CKV_AWS_28:Markers live for hours, and an operator who restores the words table empties this table.
+  #checkov:skip=CKV_AWS_119:AWS's own key encrypts the table. A customer key costs per month and per request.
 
   name         = var.markers_table_name
   billing_mode = "PAY_PER_REQUEST"
@@ -59,13 +60,13 @@ resource "aws_dynamodb_table" "markers" {
 }
 
 resource "aws_s3_bucket" "reports" {
-  #checkov:skip=CKV_AWS_18:who reads the report holds its URL; a log needs a second bucket
-  #checkov:skip=CKV_AWS_144:the report can be rebuilt from the table
-  #checkov:skip=CKV_AWS_145:SSE-S3, as presigned URLs need no key permission then
-  #checkov:skip=CKV2_AWS_62:nothing waits for a new report
+  #checkov:skip=CKV_AWS_18:Only holders of a URL read the report. An access log needs a second bucket.
+  #checkov:skip=CKV_AWS_144:The report can be rebuilt from the table.
+  #checkov:skip=CKV_AWS_145:SSE-S3 is used, so that presigned URLs need no permission for a key.
+  #checkov:skip=CKV2_AWS_62:Nothing waits for a new report.
 
   bucket = var.reports_bucket_name
-  # The report can be rebuilt from the table at any time, so nothing is lost with the bucket.
+  # Deleting the bucket loses nothing: the report can be rebuilt from the table at any time.
   force_destroy = true
 }
 
@@ -96,10 +97,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "reports" {
   }
 }
 
-# Only when wanted: a bucket that was never versioned has no delete markers and no version ids.
+# Only if enabled: a bucket that was never versioned has no delete markers and no version ids.
 # Destroying this resource suspends versioning.
 resource "aws_s3_bucket_versioning" "reports" {
-  count  = var.enable_versioning ? 1 : 0
+  count = var.enable_versioning ? 1 : 0
+
   bucket = aws_s3_bucket.reports.id
 
   versioning_configuration {
@@ -107,7 +109,7 @@ resource "aws_s3_bucket_versioning" "reports" {
   }
 }
 
-# Also without versioning: where it was on before, old versions are still there.
+# Needed even without versioning: if versioning was on before, old versions still exist.
 resource "aws_s3_bucket_lifecycle_configuration" "reports" {
   bucket = aws_s3_bucket.reports.id
 
@@ -117,7 +119,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "reports" {
 
     filter {}
 
-    # Longer than any presigned URL lives.
+    # Longer than any presigned URL is valid.
     noncurrent_version_expiration {
       noncurrent_days = 30
     }
@@ -131,14 +133,15 @@ resource "aws_s3_bucket_lifecycle_configuration" "reports" {
     }
   }
 
-  # Rules about versions belong to a bucket whose versioning is settled.
+  # Versioning must be set before the rules about versions.
   depends_on = [aws_s3_bucket_versioning.reports]
 }
 
-# For pages that open the URL which the API gave them. The count needs only how many origins there are:
-# the API's own is unknown until it exists.
+# For pages that open the report's URL. The count uses only the number of origins, because the API's own
+# origin is unknown until the API exists.
 resource "aws_s3_bucket_cors_configuration" "reports" {
-  count  = length(var.cors_allowed_origins) > 0 ? 1 : 0
+  count = length(var.cors_allowed_origins) > 0 ? 1 : 0
+
   bucket = aws_s3_bucket.reports.id
 
   cors_rule {
@@ -162,8 +165,9 @@ resource "aws_s3_bucket_policy" "reports" {
         Resource  = [aws_s3_bucket.reports.arn, "${aws_s3_bucket.reports.arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
-      # Whoever signs a URL says how long it lives; here the bucket has the last word. Only for what
-      # is signed to be passed on: the function and the operator sign each request in its header.
+      # The signer of a URL chooses its lifetime. The bucket enforces a maximum, whatever the signer
+      # chose. The function and the operator sign their own requests in a header, so this statement
+      # does not apply to them.
       {
         Sid       = "RefuseOldSignatures"
         Effect    = "Deny"
@@ -178,6 +182,6 @@ resource "aws_s3_bucket_policy" "reports" {
     ]
   })
 
-  # S3 refuses two changes of a bucket's access at the same moment.
+  # S3 rejects concurrent changes to a bucket's access settings.
   depends_on = [aws_s3_bucket_public_access_block.reports]
 }

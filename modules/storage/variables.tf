@@ -1,17 +1,17 @@
 variable "words_table_name" {
-  description = "Name of the table of words."
+  description = "Name of the words table."
   type        = string
   nullable    = false
 }
 
 variable "markers_table_name" {
-  description = "Name of the table of markers."
+  description = "Name of the markers table."
   type        = string
   nullable    = false
 }
 
 variable "reports_bucket_name" {
-  description = "Name of the bucket of reports, unique in the world."
+  description = "Globally unique name of the reports bucket."
   type        = string
   nullable    = false
 }
@@ -23,19 +23,19 @@ variable "enable_versioning" {
 }
 
 variable "cors_allowed_origins" {
-  description = "Origins whose pages may open a report."
+  description = "Origins whose pages may open the report."
   type        = list(string)
   nullable    = false
 }
 
 variable "url_expiry_seconds" {
-  description = "Seconds after which the bucket refuses a signed URL, whatever the URL says."
+  description = "Seconds after which the bucket refuses a presigned URL, even if the URL allows more."
   type        = number
   nullable    = false
 }
 
 variable "max_writes_per_second" {
-  description = "Write units a second after which DynamoDB throttles."
+  description = "Write units per second beyond which DynamoDB throttles."
   type        = number
   nullable    = false
 }

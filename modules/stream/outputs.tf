@@ -4,14 +4,14 @@ output "stream_name" {
 }
 
 output "permissions" {
-  description = "What the function may do here: one IAM statement per purpose, by its sid."
+  description = "Permissions that the function needs: one IAM statement per purpose, by sid."
   value = {
     AppendTexts = {
       actions   = ["kinesis:PutRecord"]
       resources = [aws_kinesis_stream.texts.arn]
     }
-    # Lambda reads the stream under the function's role. AWS's managed policy has SubscribeToShard and
-    # ListStreams too: the one is for enhanced fan-out, and mappings work without the other.
+    # Lambda reads the stream under the function's role. AWS's managed policy also allows
+    # SubscribeToShard, which is for enhanced fan-out, and ListStreams, which a mapping does not need.
     ReadTexts = {
       actions = [
         "kinesis:DescribeStream",

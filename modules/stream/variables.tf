@@ -29,7 +29,7 @@ variable "checkpoints_table_arn" {
 }
 
 variable "failure_queue_arn" {
-  description = "ARN of the queue for batches that fail for too long."
+  description = "ARN of the queue for batches that still fail at the end of their retries."
   type        = string
   nullable    = false
 }
