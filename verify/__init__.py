@@ -1,1 +1,1 @@
-"""`make verify`: the deployed product proved on an AWS account, or on the emulated AWS."""
+"""`make verify`: checks a deployment on an AWS account, or on the emulated AWS."""

@@ -1,7 +1,7 @@
-"""`make verify`: deploys the product with everything on, checks what it does, and destroys it.
+"""`make verify`: deploys the product with everything on, checks its behaviour, and destroys it.
 
-It uses the operator's own AWS credentials and region, and a name of its own. YES=1 skips the question;
-EMAIL is the address for the alarms, which AWS asks to confirm them. With AWS_ENDPOINT_URL it
+It uses the operator's AWS credentials and region, and a random name. YES=1 skips the question. EMAIL is
+the address for the alarms; AWS sends it a request for confirmation. With AWS_ENDPOINT_URL, everything
 runs against the emulated AWS at that address (`python -m local.whole_aws` prints one).
 """
 
@@ -42,10 +42,10 @@ make verify deploys Wordtally, checks it and destroys it again.
   cost     at most 0.40 USD (README, Prove it on your account)
   time     about 10 minutes (an estimate)
 
-Type yes to go on: """
+Type yes to continue: """
 
 CONFIRMATION = "wordtally-verify@example.com"
-"""AWS mails this address to confirm the alarms. The domain receives no mail (RFC 2606)."""
+"""AWS sends this address a request for confirmation. The domain receives no mail (RFC 2606)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def row(check: Check, seen: object) -> Row:
 
 
 def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]) -> list[Row]:
-    """Apply, run the checks, and destroy even if one of them fails; a row for each.
+    """Apply, run the checks, and destroy even if a check fails. Return a row for each step.
 
     Ctrl-C, SIGTERM and SIGHUP stop the checks. They do not stop the destroy.
     """
@@ -80,7 +80,7 @@ def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]
     except KeyboardInterrupt:
         rows.append(Row("STOPPED", "The checks run to the end", "yes", "interrupted"))
         say("\nInterrupted.")
-    except Exception as error:  # noqa: BLE001 - whatever it is, there is something to destroy
+    except Exception as error:  # noqa: BLE001 - after any error, there is something to destroy
         rows.append(Row("DIFFERS", "Terraform applies everything", "complete", brief(str(error))))
         say(str(error))
     finally:
@@ -111,14 +111,14 @@ def applied(place: Place) -> Iterator[Row]:
 def run(check: Check, place: Place) -> Row:
     try:
         return row(check, check.see(place))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others still run
+    except Exception as error:  # noqa: BLE001 - after any error, the other checks still run
         seen = f"{type(error).__name__}: {brief(str(error))}"
         return Row("DIFFERS", check.name, str(check.expected), seen)
 
 
 def destroyed(place: Place) -> Row:
-    """Destroy, a second time if the first one fails."""
-    say("Destroying, which takes some minutes. Ctrl-C does not stop it …")
+    """Destroy. If that fails, destroy once more."""
+    say("Destroying takes a few minutes. Ctrl-C does not stop it …")
     seen = ""
     for _ in range(2):
         try:
@@ -126,7 +126,7 @@ def destroyed(place: Place) -> Row:
             remaining = place.eventually(lambda: checks.left(place, place.name), lambda it: not it)
             seen = f"left: {brief(str(remaining))}" if remaining else NOTHING_LEFT
             break
-        except Exception as error:  # noqa: BLE001 - whatever it is, main says where the state is
+        except Exception as error:  # noqa: BLE001 - after any error, main says where the state is
             seen = brief(str(error))
             say(str(error))
     verdict = "ok" if seen == NOTHING_LEFT else "DIFFERS"
@@ -142,9 +142,9 @@ def interruptible() -> Iterator[None]:
         nonlocal raising
         if raising:
             raising = False
-            say("\nStopping when Terraform has finished what it is doing, then destroying …")
+            say("\nWaiting for Terraform to finish its current step, then destroying …")
             raise KeyboardInterrupt
-        say("\nStill destroying. What is not destroyed costs money, so please wait.")
+        say("\nStill destroying. Remaining resources cost money, so please wait.")
 
     for each in ENDING:
         signal.signal(each, interrupt)
@@ -155,18 +155,17 @@ def interruptible() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print. Neither a terminal that has gone nor a signal in the middle of another print may stop
-    a destroy."""
+    """Print. Neither a closed terminal nor a signal during another print may stop a destroy."""
     try:
         print(text, flush=True)
     except RuntimeError:
-        pass  # the signal handler prints while the main program does
+        pass  # the signal handler printed during a print of the main program
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
 def table(rows: list[Row], secret: dict[str, str]) -> str:
-    """Markdown, to paste into an issue: each key of `secret` is replaced by its value."""
+    """A Markdown table to paste into an issue, with each key of `secret` replaced by its value."""
     cells = [("", "check", "expected", "seen")]
     cells += [(each.verdict, each.check, each.expected, each.seen) for each in rows]
     for value, instead in secret.items():
@@ -183,7 +182,7 @@ def table(rows: list[Row], secret: dict[str, str]) -> str:
 
 
 def variables(name: str, region: str, email: str) -> dict[str, Any]:
-    """Everything on that needs no domain."""
+    """Turn on every option that needs no domain."""
     return {
         "name": name,
         "aws_region": region,
@@ -201,7 +200,7 @@ def variables(name: str, region: str, email: str) -> dict[str, Any]:
 
 
 def anomaly_monitor(cost_explorer: Any) -> str:
-    """The ARN of the account's one monitor of all services, or nothing. Raise ClientError."""
+    """The ARN of the account's only monitor of all services, or "". Raise ClientError."""
     page: dict[str, str] = {}
     while True:
         answer = cost_explorer.get_anomaly_monitors(**page)
@@ -220,12 +219,12 @@ def main() -> None:
         sys.exit(str(reason))
     region = os.environ.get("AWS_REGION") or boto3.Session().region_name
     if not region:
-        sys.exit("Which region? Set AWS_REGION, or a region in your AWS profile.")
+        sys.exit("No region is set. Set AWS_REGION, or a region in your AWS profile.")
     session = boto3.Session(region_name=region)
     try:
         identity = session.client("sts").get_caller_identity()
     except (BotoCoreError, ClientError) as error:
-        sys.exit(f"AWS does not know who you are: {error}")
+        sys.exit(f"AWS could not identify you: {error}")
     account = identity["Account"]
     name = f"wordtally-verify-{secrets.token_hex(3)}"
     if os.environ.get("YES") != "1":
@@ -281,13 +280,14 @@ def main() -> None:
         shutil.rmtree(directory)
     else:
         say(
-            f"\nNOT EVERYTHING WAS DESTROYED: what is left may cost money. Its state is in {where}."
-            f"\nRun this, with the same AWS credentials, until it succeeds:"
+            f"\nNOT EVERYTHING WAS DESTROYED: the rest may cost money. Its state is in {where}."
+            f"\nRun this command with the same AWS credentials until it succeeds:"
             f"\n\n  terraform -chdir={where} destroy\n"
-            f"\nIf Terraform finds nothing to destroy, delete by hand what the table says is left.\n"
+            f"\nIf Terraform finds nothing to destroy, delete by hand the resources that the table"
+            f" lists as left.\n"
         )
     if any(each.verdict == "DIFFERS" for each in rows):
-        sys.exit("\nSomething differs. Please open an issue with the table; no account is in it.")
+        sys.exit("\nSomething differs. Please open an issue with the table; it names no account.")
     if any(each.verdict == "STOPPED" for each in rows):
         sys.exit(1)
 

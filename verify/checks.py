@@ -1,5 +1,5 @@
-"""What a deployment is expected to do. The tests run these checks on the emulated AWS, `make verify`
-runs them on an account: each has a sentence for a name, what is expected, and how to see it."""
+"""Checks of a deployment. The tests run them on the emulated AWS, `make verify` runs them on an account.
+The name of each check is a sentence; its function returns what it saw, to compare with `expected`."""
 
 import datetime
 import gzip
@@ -25,13 +25,13 @@ from local.terraform import TerraformError
 from verify.places import Account, Place
 
 PAGE = "https://pages.example.com"
-"""The origin that `cors_allowed_origins` allows where the checks of OPTIONS run."""
+"""The origin in `cors_allowed_origins` while the checks of OPTIONS run."""
 
 ELSEWHERE = "https://elsewhere.example"
-"""An origin that nothing allows."""
+"""An origin that is not allowed."""
 
 NO_PAGE = "GET / 404; GET /report 200; the page's origin: not allowed"
-"""What `without_the_page` sees where `enable_page` is false."""
+"""What `without_the_page` returns if `enable_page` is false."""
 
 WEEK_SECONDS = 604_800
 
@@ -55,7 +55,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Figure:
-    """A number to look at: no value of it fails the run."""
+    """A number to report: no value fails the run."""
 
     note: str
 
@@ -71,7 +71,7 @@ class Check:
     name: str
     expected: str | Between | Figure
     see: Callable[[Any], object]
-    """What was seen at a Place. Raises whatever keeps it from being seen."""
+    """Return what was seen at a Place. May raise any exception."""
 
     def agrees(self, seen: Any) -> bool:
         if isinstance(self.expected, str):
@@ -83,19 +83,19 @@ class Check:
 
 
 FIRST: list[Check] = []
-"""Must run before all others: the time of a first request."""
+"""Run before all others, as they time the first request."""
 
 ALWAYS: list[Check] = []
-"""For every deployment."""
+"""Apply to every deployment."""
 
 OPTIONS: list[Check] = []
-"""With keys, CORS for PAGE, the schedule, the inbox and the stream."""
+"""Need keys, CORS for PAGE, the schedule, the inbox and the stream."""
 
 CHANGES: list[Check] = []
-"""Change a deployment with keys in place. In this order."""
+"""Change a deployment that has keys. Run in this order."""
 
 ACCOUNT_ONLY: list[Check] = []
-"""What the emulated AWS lacks. In this order; the last ones leave the API throttled."""
+"""Need what the emulated AWS lacks. Run in this order; the last ones leave the API throttled."""
 
 See = TypeVar("See", bound=Callable[[Any], object])
 
@@ -110,19 +110,19 @@ def check(group: list[Check], name: str, expected: str | Between | Figure) -> Ca
 
 @check(FIRST, "Seconds that a first request takes (cold)", Figure("below 3"))
 def first_request(place: Place) -> float:
-    """A new API takes some seconds to answer, so failed requests are repeated."""
+    """A new API takes some seconds to become available, so failed requests are retried."""
 
     def timed() -> tuple[int, float]:
         started = time.perf_counter()
         try:
             status = place.post("a first text").status_code
-        except requests.ConnectionError:  # its name is not known yet
+        except requests.ConnectionError:  # its name does not resolve yet
             status = 0
         return status, round(time.perf_counter() - started, 2)
 
     status, seconds = place.eventually(timed, lambda seen: seen[0] == 200)
     if status != 200:
-        raise RuntimeError(f"no request was answered 200, the last one {status}")
+        raise RuntimeError(f"no request was answered with 200; the last status was {status}")
     return seconds
 
 
@@ -164,7 +164,7 @@ def counts_publishes_and_links(place: Place) -> str:
     exact = opened.json() == {"top10words": [{"word": w, "times": n} for w, n in top]}
     report = "the ten most frequent words" if exact else f"not the top ten: {opened.text}"
     if ("versionId=" in url) != bool(place.variables.get("enable_s3_versioning")):
-        report += "; the link should pin a version exactly if the bucket keeps them"
+        report += "; the link must pin a version if and only if the bucket is versioned"
     return f"{statuses}; {counted}; {opened.headers['content-type']}; {report}"
 
 
@@ -201,11 +201,12 @@ def a_link_counts_nothing(place: Place) -> str:
 
 @check(
     ALWAYS,
-    "A request leaves one line in the log, without its text and key",
+    "A request writes one line to the log, without its text and key",
     "one line: 200, 2 distinct, with its request id; no text and no key; no other logger",
 )
 def logs_one_line_without_text(place: Place) -> str:
-    secret, size = f"zz{uuid.uuid4().hex}", random.randrange(1_000, 4_000)  # tells its line
+    # The random size identifies the request's line.
+    secret, size = f"zz{uuid.uuid4().hex}", random.randrange(1_000, 4_000)
     place.post(f"{secret}{' w' * (size - 1)}")
 
     def summaries() -> list[dict[str, Any]]:
@@ -233,7 +234,7 @@ def logs_one_line_without_text(place: Place) -> str:
 
 @check(
     ALWAYS,
-    "Under an Idempotency-Key a text counts once, and another text is refused",
+    "With an Idempotency-Key, a text is counted once, and another text is refused",
     "4 times 200; ×1; 422 idempotency_key_reused",
 )
 def counts_once_under_a_key(place: Place) -> str:
@@ -260,7 +261,7 @@ def the_bucket_refuses_old_signatures(place: Place) -> str:
         requests.get(url, timeout=30).status_code
         for url in [
             report,
-            # A minute to either side, for this machine's clock.
+            # A minute on either side, as this machine's clock may differ.
             str(signed(signer, report, expiry - 60).url),
             str(signed(signer, report, expiry + 60).url),
         ]
@@ -270,7 +271,7 @@ def the_bucket_refuses_old_signatures(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "Only a right key gets in",
+    "Requests need a valid key",
     "none 401; a wrong one 403; api_key 200; api_key_previous 200",
 )
 def only_a_right_key_gets_in(place: Place) -> str:
@@ -282,7 +283,7 @@ def only_a_right_key_gets_in(place: Place) -> str:
     return f"none {none}; a wrong one {wrong}; api_key {right}; api_key_previous {previous}"
 
 
-@check(OPTIONS, "Only a right key gets a link", "none 401; a wrong one 403; api_key 200")
+@check(OPTIONS, "Requests for a link need a valid key", "none 401; a wrong one 403; api_key 200")
 def only_a_right_key_gets_a_link(place: Place) -> str:
     place.post("a text")
     none = requests.get(f"{place.uri}report", timeout=30).status_code
@@ -292,8 +293,8 @@ def only_a_right_key_gets_a_link(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "Anybody may load the page, which reaches nothing but the API and the report",
-    "200 without a key; text/html, nosniff; gzip if asked for; 304 with its ETag; "
+    "Anybody may load the page, and the page may call only the API and the report",
+    "200 without a key; text/html, nosniff; gzip on request; 304 with its ETag; "
     "default-src 'none'; connect-src 'self' and the report's origin; frame-ancestors 'none'",
 )
 def anybody_may_load_the_page(place: Place) -> str:
@@ -316,14 +317,14 @@ def anybody_may_load_the_page(place: Place) -> str:
     return (
         f"200 without a key; {headers['content-type'].split(';')[0]}, "
         f"{headers['x-content-type-options']}; "
-        f"{'gzip if asked for' if same and encodings == ['gzip', None] else encodings}; "
+        f"{'gzip on request' if same and encodings == ['gzip', None] else encodings}; "
         f"{again.status_code} with its ETag; {policy}"
     )
 
 
 @check(
     OPTIONS,
-    "The page may read the report, a page elsewhere may not",
+    "The page may read the report; pages of other origins may not",
     f"the page's origin: allowed; {ELSEWHERE}: not allowed",
 )
 def only_the_page_may_read_the_report(place: Place) -> str:
@@ -347,7 +348,7 @@ def no_key_is_in_the_configuration(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "Pages of the allowed origin may call, others may not",
+    "Pages of the allowed origin may call the API; others may not",
     "preflight 204 with origin, x-api-key, GET and POST; another origin: nothing; "
     "an answer with origin",
 )
@@ -370,8 +371,8 @@ def pages_of_the_allowed_origin_may_call(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "The schedule's own target repairs a report that a crash left behind",
-    "one target, no error; the word that was missing is the first",
+    "The schedule's target repairs a report that a crash left incomplete",
+    "one target, no error; the missing word is first",
 )
 def the_schedule_repairs_the_report(place: Place) -> str:
     word = f"crashed{uuid.uuid4().hex}"
@@ -384,8 +385,8 @@ def the_schedule_repairs_the_report(place: Place) -> str:
     report = place.client("s3").get_object(Bucket=place.outputs["reports_bucket"], Key="top.json")
     first = json.load(report["Body"])["top10words"][0]["word"]
     ran = "one target, no error" if results == [None] else f"targets answered {results}"
-    repaired = "the word that was missing is" if first == word else f"{first} is"
-    return f"{ran}; {repaired} the first"
+    repaired = "the missing word" if first == word else first
+    return f"{ran}; {repaired} is first"
 
 
 @check(
@@ -412,8 +413,8 @@ def the_inbox_counts_files(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "A file that is no text is refused and tagged with the reason",
-    "not_utf8, no_words, damaged_gzip; nothing of it is counted",
+    "A file that is not text is refused and tagged with the reason",
+    "not_utf8, no_words, damaged_gzip; nothing is counted",
 )
 def the_inbox_refuses_what_is_no_text(place: Place) -> str:
     word = f"refused{uuid.uuid4().hex}"
@@ -426,12 +427,12 @@ def the_inbox_refuses_what_is_no_text(place: Place) -> str:
         upload(place, f"{word} {name}", body)
     outcomes = [tags(place, f"{word} {name}").get("wordtally", "no tag") for name in files]
     counted = "something" if word in words(place) else "nothing"
-    return f"{', '.join(outcomes)}; {counted} of it is counted"
+    return f"{', '.join(outcomes)}; {counted} is counted"
 
 
 @check(
     OPTIONS,
-    "With Prefer: respond-async a text is counted within seconds, once under its key",
+    "With Prefer: respond-async, a text is counted within seconds, and once per key",
     "202 respond-async, 202 respond-async; ×2",
 )
 def a_text_is_counted_later(place: Place) -> str:
@@ -447,7 +448,7 @@ def a_text_is_counted_later(place: Place) -> str:
 
 @check(
     OPTIONS,
-    "A producer's records are counted once; one that is no text is set aside, without its content",
+    "A producer's records are counted once; a malformed one is set aside, without its content",
     "×3; set aside: invalid_json, without content",
 )
 def the_stream_counts_records(place: Place) -> str:
@@ -467,9 +468,9 @@ def the_stream_counts_records(place: Place) -> str:
     return f"×{words(place).get(word)}; set aside: {reason}, {content}"
 
 
-@check(CHANGES, "Without enable_page the page is gone", NO_PAGE)
+@check(CHANGES, "Without enable_page, there is no page", NO_PAGE)
 def the_page_goes_away(place: Place) -> str:
-    """The next apply brings it back."""
+    """The next apply restores the page."""
     place.apply(refresh=False, enable_page=False)
     return place.eventually(lambda: without_the_page(place), lambda seen: seen == NO_PAGE)
 
@@ -507,14 +508,14 @@ def the_api_writes_its_access_log(place: Account) -> str:
     return f"{'lines' if lines else 'no line'}, {'a' if place.key in str(lines) else 'no'} key"
 
 
-@check(ACCOUNT_ONLY, "X-Ray receives traces of the function", "traces")
+@check(ACCOUNT_ONLY, "X-Ray receives the function's traces", "traces")
 def xray_receives_traces(place: Account) -> str:
     return "traces" if place.eventually(lambda: traces(place), bool) else "no trace"
 
 
 @check(
     ACCOUNT_ONLY,
-    "Milliseconds that an instance takes to initialise, by X-Ray",
+    "Milliseconds that an instance takes to initialise, according to X-Ray",
     Figure("below 1000"),
 )
 def an_instance_starts(place: Account) -> str:
@@ -527,7 +528,7 @@ def an_instance_starts(place: Account) -> str:
         for part in document.get("subsegments", [])
         if part["name"] in ("Init", "Initialization")
     ]
-    return ", ".join(map(str, sorted(starts))) or "no start in the five slowest traces"
+    return ", ".join(map(str, sorted(starts))) or "no cold start in the five slowest traces"
 
 
 @check(ACCOUNT_ONLY, "Seconds until a revoked key is refused", Between(0, 120))
@@ -538,13 +539,13 @@ def a_revoked_key_is_forgotten(place: Account) -> int:
     started = time.monotonic()
     status = place.eventually(lambda: place.post("a", previous).status_code, lambda s: s == 403)
     if status != 403:
-        raise RuntimeError(f"the revoked key is still answered {status}")
+        raise RuntimeError(f"requests with the revoked key still get {status}")
     return round(time.monotonic() - started)
 
 
 @check(
     ACCOUNT_ONLY,
-    "Answers of 429 to 50 concurrent requests, at a limit of 1 a second",
+    "Answers with 429 to 50 concurrent requests, at a limit of 1 per second",
     Between(1, 50),
 )
 def the_api_throttles(place: Account) -> int:
@@ -557,7 +558,7 @@ def the_api_throttles(place: Account) -> int:
 
 
 def without_the_page(place: Place) -> str:
-    """NO_PAGE, unless there is something of the page."""
+    """NO_PAGE, unless some part of the page is deployed."""
     url = place.post("a text").json()["url"]
     page = requests.get(place.uri, timeout=30).status_code
     link = place.link().status_code
@@ -566,7 +567,7 @@ def without_the_page(place: Place) -> str:
 
 
 def reads(origin: str, url: str) -> str:
-    """Whether a browser lets a page of that origin read what the URL opens."""
+    """Whether a browser lets a page of that origin read the response from `url`."""
     answer = requests.get(url, headers={"Origin": origin}, timeout=30)
     answer.raise_for_status()
     allowed = answer.headers.get("access-control-allow-origin", "not allowed")
@@ -579,7 +580,7 @@ def origin_of(url: str) -> str:
 
 
 def words(place: Place) -> dict[str, int]:
-    """Every word of the table with its total."""
+    """Every word in the table with its total."""
     pages = (
         place.client("dynamodb")
         .get_paginator("scan")
@@ -589,17 +590,17 @@ def words(place: Place) -> dict[str, int]:
 
 
 KINDS = ["plain", "gzip"]
-"""Of a file in the inbox."""
+"""Kinds of files in the inbox."""
 
 
 def upload(place: Place, key: str, body: bytes, **options: str) -> None:
-    """Put a file into the inbox."""
+    """Upload a file to the inbox."""
     bucket = place.outputs["inbox_bucket"]
     place.client("s3").put_object(Bucket=bucket, Key=key, Body=body, **options)
 
 
 def tags(place: Place, key: str) -> dict[str, str]:
-    """The tags of a file in the inbox, once there is its outcome among them."""
+    """Wait for the outcome's tag on a file in the inbox, and return all of its tags."""
 
     def found() -> dict[str, str]:
         answer = place.client("s3").get_object_tagging(
@@ -611,8 +612,7 @@ def tags(place: Place, key: str) -> dict[str, str]:
 
 
 def failure(place: Place, wanted: Callable[[str], bool]) -> str:
-    """The body of the wanted message in the failure queue, which is deleted there; empty if there is
-    none."""
+    """Delete the wanted message from the failure queue and return its body, or "" if there is none."""
     queue = {"QueueUrl": place.outputs["failure_queue_url"]}
     sqs = place.client("sqs")
 
@@ -629,7 +629,7 @@ def failure(place: Place, wanted: Callable[[str], bool]) -> str:
 
 
 def signed(signer: Any, url: str, age_seconds: int) -> AWSRequest:
-    """A GET of `url`, signed that long ago."""
+    """A GET request for `url`, signed `age_seconds` ago."""
     request = AWSRequest("GET", url)
     then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_seconds)
     with mock.patch("botocore.auth.get_current_datetime", return_value=then):
@@ -638,14 +638,14 @@ def signed(signer: Any, url: str, age_seconds: int) -> AWSRequest:
 
 
 def canary_answers(place: Place) -> int:
-    """How many of 100 answers come from the second version."""
+    """The number of answers from the second version, out of 100."""
     headers = {"x-api-key": place.key}
     answers = [requests.post(place.uri, headers=headers, timeout=30) for _ in range(100)]
     return sum("Canary" in answer.text for answer in answers)
 
 
 def traces(place: Account) -> list[Any]:
-    """The slowest traces of the last hour in which the function was called, five at most."""
+    """The slowest traces of the function in the last hour, at most five."""
     xray, now = place.client("xray"), datetime.datetime.now(datetime.UTC)
     pages = xray.get_paginator("get_trace_summaries").paginate(
         StartTime=now - datetime.timedelta(hours=1), EndTime=now
@@ -664,8 +664,8 @@ def traces(place: Account) -> list[Any]:
 
 
 def left(place: Place, name: str) -> dict[str, list[str]]:
-    """What is in the cloud with `name` in its own name, by kind; empty kinds are left out, and so
-    are those that the operator may not list."""
+    """All resources in the cloud with `name` in their names, by kind. Kinds without any are left out, as
+    are kinds that the operator may not list."""
     found: dict[str, list[str]] = {}
     for kind, service, operation, field, name_field in [
         ("alarms", "cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
@@ -703,7 +703,7 @@ def left(place: Place, name: str) -> dict[str, list[str]]:
 
 
 def brief(text: str) -> str:
-    """A long text on one line: of Terraform's, its errors or else what it would change."""
+    """A long text on one line. Of Terraform's output, only the errors or else the planned changes."""
     text = text.replace("│", " ")
     if "Error: " in text:
         text = text[text.index("Error: ") :]

@@ -1,4 +1,4 @@
-"""Where the product is deployed and checked: an AWS account, or the emulated AWS."""
+"""Places to deploy and check the product: an AWS account, or the emulated AWS."""
 
 import json
 import threading
@@ -24,13 +24,13 @@ Seen = TypeVar("Seen")
 
 
 class Place(ABC):
-    """One deployment, with what a check needs to look at it."""
+    """One deployment, with everything that a check needs to observe it."""
 
     patience_seconds: float
     """How long a change or a log line may take to become visible."""
 
     pause_seconds: float
-    """Between two looks at what is not visible yet."""
+    """Pause between two attempts to see a change."""
 
     account: str
     region: str
@@ -38,9 +38,9 @@ class Place(ABC):
     def __init__(self, terraform: Terraform, variables: dict[str, Any]) -> None:
         self.terraform = terraform
         self.variables = variables
-        """What every apply gets."""
+        """The variables of every apply."""
         self.applied = ""
-        """What Terraform printed at the last apply."""
+        """Terraform's output from the last apply."""
         self.outputs: dict[str, str] = {}
 
     @property
@@ -54,7 +54,7 @@ class Place(ABC):
     @property
     @abstractmethod
     def uri(self) -> str:
-        """Where the deployed API answers."""
+        """Address of the deployed API."""
 
     @abstractmethod
     def client(self, service: str) -> Any:
@@ -62,24 +62,24 @@ class Place(ABC):
 
     @abstractmethod
     def credentials(self) -> Credentials:
-        """The operator's."""
+        """The operator's credentials."""
 
     @abstractmethod
     def run_schedules(self) -> list[Any]:
-        """Call the targets of every schedule now; their results."""
+        """Call the targets of every schedule now, and return their results."""
 
     @abstractmethod
     def log(self, function: str) -> list[str]:
         """The lines that the function has logged so far."""
 
     def apply(self, refresh: bool = True, **changes: Any) -> None:
-        """Apply with `variables` and, this time only, `changes`."""
+        """Apply with `variables` and, only for this apply, with `changes`."""
         self._write({**self.variables, **changes})
         self.applied = self.terraform.apply(refresh)
         self.outputs = self.terraform.outputs()
 
     def plan_is_empty(self) -> str:
-        """Plan with what was applied last. Raise TerraformError if there are changes."""
+        """Plan with the variables of the last apply. Raise TerraformError if there are changes."""
         return self.terraform.plan_is_empty()
 
     def destroy(self) -> None:
@@ -87,28 +87,28 @@ class Place(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop what serves the deployment on this machine."""
+        """Stop everything that serves the deployment on this machine."""
 
     def post(self, text: str, key: str | None = None, **headers: str) -> requests.Response:
-        """Post `text` with the API key, or with another one."""
+        """Post `text` with the API key, or with `key`."""
         headers["x-api-key"] = self.key if key is None else key
         return requests.post(self.uri, json={"parameter": text}, headers=headers, timeout=60)
 
     def link(self, key: str | None = None) -> requests.Response:
-        """Ask for a link to the report with the API key, or with another one."""
+        """Request a link to the report with the API key, or with `key`."""
         headers = {"x-api-key": self.key if key is None else key}
         return requests.get(f"{self.uri}report", headers=headers, timeout=60)
 
     def eventually(self, see: Callable[[], Seen], agrees: Callable[[Seen], bool]) -> Seen:
-        """Look until what is seen agrees or the patience is over; what was seen last."""
+        """Call `see` until its result agrees or `patience_seconds` are over. Return the last result."""
         until = time.monotonic() + self.patience_seconds
         while not agrees(seen := see()) and time.monotonic() < until:
             time.sleep(self.pause_seconds)
         return seen
 
     def _write(self, variables: dict[str, Any]) -> None:
-        """Leave the variables in a file: no key is in a command line, and a destroy by hand needs
-        no arguments."""
+        """Write the variables to a file, so that no key appears on a command line and a destroy by
+        hand needs no arguments."""
         file = self.terraform.directory / "terraform.tfvars.json"
         file.touch(mode=0o600)
         file.write_text(json.dumps(variables))
@@ -138,7 +138,7 @@ class Account(Place):
 
     def credentials(self) -> Credentials:
         found = self._session.get_credentials()
-        assert found  # they named the account
+        assert found  # main used them to look up the account
         return found
 
     def close(self) -> None:
@@ -162,10 +162,10 @@ class Account(Place):
 
 
 class Emulated(Place):
-    """The emulated AWS at `cloud`. Its public addresses lead nowhere, so the deployed routes are
-    served on this machine."""
+    """The emulated AWS at `cloud`. Its public addresses do not work, so this machine serves the deployed
+    routes."""
 
-    patience_seconds = 30  # a line in the log comes after the answer, and a file is counted later
+    patience_seconds = 30  # log lines follow the answer, and files are counted later
     pause_seconds = 0.1
     account = ACCOUNT
     region = aws.REGION
@@ -179,7 +179,7 @@ class Emulated(Place):
 
     @property
     def product(self) -> Deployed:
-        """What the last apply deployed."""
+        """The deployment of the last apply."""
         if not self._product:
             self._product = Deployed(self.cloud, self.name)
             if not self._server:
@@ -211,7 +211,7 @@ class Emulated(Place):
         return self.product.functions[function].log
 
     def serve_anew(self) -> None:
-        """With new function instances, and the stream read from its beginning."""
+        """Serve with new function instances, and read the stream from its beginning."""
         self._stop()
         assert self.product
 
