@@ -2,6 +2,6 @@
 
 import os
 
-# Everything here talks to this machine, and no proxy can do that for us.
+# All connections are to this machine, which no proxy can reach for us.
 for _name in ("NO_PROXY", "no_proxy"):
     os.environ[_name] = ",".join(filter(None, [os.environ.get(_name), "127.0.0.1"]))

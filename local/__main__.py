@@ -1,4 +1,4 @@
-"""`make run`: serve the product until Ctrl-C or SIGTERM; PORT and API_KEY are in the environment."""
+"""`make run`: serve the product until Ctrl-C or SIGTERM. The environment has PORT and API_KEY."""
 
 import os
 import signal
@@ -19,8 +19,8 @@ def main() -> None:
             flush=True,
         )
         signal.sigwait([signal.SIGINT, signal.SIGTERM])
-        # At once: requests under way have threads that Python would wait for. The emulated AWS
-        # ends with us.
+        # Exit at once: Python would wait for the threads of requests in flight. The emulated AWS
+        # exits with this process.
         os._exit(0)
 
 

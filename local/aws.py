@@ -1,7 +1,7 @@
-"""The emulated AWS: moto in a process of its own, with what the product relies on made right.
+"""The emulated AWS: moto in a separate process, with fixes for the behaviour that the product needs.
 
-As a program (`python -m local.aws`) it serves, prints its address and ends when its standard input
-does, so that it never outlives the process that started it.
+As a program (`python -m local.aws`) it serves, prints its address and exits when its standard input
+closes, so that it never outlives the process that started it.
 """
 
 import calendar
@@ -19,9 +19,9 @@ from urllib.parse import parse_qsl
 
 REGION = "eu-west-3"
 ACCESS_KEY_ID = "local"
-SECRET_ACCESS_KEY = "local-secret"  # nosec B105 # noqa: S105 - opens nothing but the emulated AWS
+SECRET_ACCESS_KEY = "local-secret"  # nosec B105 # noqa: S105 - valid only for the emulated AWS
 
-# Attributes with their role and type, as in modules/storage.
+# Attributes with their key roles and types, as in modules/storage.
 WORDS_KEY = {"word": ("HASH", "S")}
 MARKERS_KEY = {"key": ("HASH", "S"), "chunk": ("RANGE", "N")}
 
@@ -29,16 +29,16 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def environment(url: str) -> dict[str, str]:
-    """What a process needs to take the emulated AWS at `url` for AWS, as its operator."""
+    """Variables that make a process use the emulated AWS at `url`, with the operator's credentials."""
     return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        # An IP address: botocore then falls back to path-style URLs, which need no DNS.
+        # An IP address, so that botocore falls back to path-style URLs, which need no DNS.
         "AWS_ENDPOINT_URL": url,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # The user's own may turn the endpoint off, or name a profile that is not there.
+        # The user's own files may disable the endpoint or name a missing profile.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
@@ -46,15 +46,15 @@ def environment(url: str) -> dict[str, str]:
 
 @functools.cache
 def _session() -> Any:
-    """One for all clients: each session loads the services' descriptions again, most of a second."""
+    """One session for all clients: each session loads the service models again, in almost a second."""
     import boto3
 
     return boto3.Session()
 
 
 def client(service: str, url: str, credentials: Mapping[str, str] | None = None) -> Any:
-    """A boto3 client of the emulated AWS at `url`, whatever the environment says: the operator's, or
-    with other `credentials`, named as in an environment."""
+    """A boto3 client for the emulated AWS at `url` that ignores the environment. It uses `credentials`,
+    with the names of environment variables; by default the operator's."""
     credentials = credentials or environment(url)
     return _session().client(
         service,
@@ -68,7 +68,7 @@ def client(service: str, url: str, credentials: Mapping[str, str] | None = None)
 
 @contextlib.contextmanager
 def running(module: str = "local.aws") -> Iterator[str]:
-    """The address of an emulated AWS that runs for as long as the context does."""
+    """Run an emulated AWS for the duration of the context, and yield its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
@@ -76,9 +76,9 @@ def running(module: str = "local.aws") -> Iterator[str]:
         text=True,
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-            "MOTO_DISABLE_GLOBAL_CORS": "true",  # each bucket's own configuration counts, as on S3
+            "MOTO_DISABLE_GLOBAL_CORS": "true",  # each bucket's own configuration applies, as on S3
         },
-        start_new_session=True,  # Ctrl-C is for the process that started it
+        start_new_session=True,  # Ctrl-C must reach only the process that started it
     )
     assert process.stdin
     assert process.stdout
@@ -96,7 +96,7 @@ def running(module: str = "local.aws") -> Iterator[str]:
 def create_storage(
     url: str, table: str, bucket: str, markers: str, origins: Sequence[str] = ()
 ) -> None:
-    """What modules/storage creates, as far as the function and pages of `origins` see it."""
+    """Create the parts of modules/storage that the function and pages of `origins` use."""
     for name, keys in [(table, WORDS_KEY), (markers, MARKERS_KEY)]:
         client("dynamodb", url).create_table(
             TableName=name,
@@ -125,7 +125,7 @@ def delete_storage(url: str, table: str, bucket: str, markers: str) -> None:
 
 
 def delete_bucket(s3: Any, bucket: str) -> None:
-    """With all that is in it."""
+    """Delete a bucket with all its objects."""
     versions = s3.list_object_versions(Bucket=bucket)
     for stored in versions.get("Versions", []) + versions.get("DeleteMarkers", []):
         s3.delete_object(Bucket=bucket, Key=stored["Key"], VersionId=stored["VersionId"])
@@ -133,7 +133,7 @@ def delete_bucket(s3: Any, bucket: str) -> None:
 
 
 def serialised(application: Wsgi) -> Wsgi:
-    """One request at a time: moto loses updates when two threads write the same item or object."""
+    """Serve one request at a time: concurrent writes of an item or object are lost updates in moto."""
     lock = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -150,7 +150,7 @@ def operators_secret(access_key_id: str) -> str | None:
 def checking_presigned_urls(
     application: Wsgi, secret_of: Callable[[str], str | None] = operators_secret
 ) -> Wsgi:
-    """Answer 403 to a presigned URL that S3 would refuse; moto checks neither signature nor age."""
+    """Answer 403 to a presigned URL that S3 would refuse. moto checks neither its signature nor its age."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
@@ -194,7 +194,7 @@ def _problem(
     secret = secret_of(key_id)
     if secret is None:
         return "The AWS Access Key Id you provided does not exist in our records"
-    # The session token, if any, is in the URL already; given here it would be added twice.
+    # The URL already has the session token, if any; the signer would add it again.
     signer = S3SigV4QueryAuth(Credentials(key_id, secret), service, region, expires)
     canonical = signer.canonical_request(request)
     right = signer.signature(signer.string_to_sign(request, canonical), request)
@@ -207,7 +207,7 @@ def serve(application: Wsgi) -> None:
     """Serve on a free port until standard input ends."""
     from local.http_server import HttpServer
 
-    # Whoever started this may have blocked them in itself.
+    # The parent process may have blocked these signals.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
     server = HttpServer(("127.0.0.1", 0), application, numthreads=32)
     server.prepare()
@@ -222,9 +222,9 @@ def moto() -> Wsgi:
 
     from local import quick_dynamodb
 
-    quick_dynamodb.answer_with_items_as_they_are()
+    quick_dynamodb.skip_serialisation_of_items()
     quick_dynamodb.copy_only_what_a_transaction_writes()
-    quick_dynamodb.forget_copies()
+    quick_dynamodb.free_copies()
     return serialised(DomainDispatcherApplication(create_backend_app))
 
 

@@ -1,5 +1,5 @@
-"""The deployed product on one machine: reads back from the emulated AWS what Terraform made there,
-and serves it, so that a wrong route, alias, permission or environment shows as it would on AWS."""
+"""Serves the deployed product on one machine, from the resources that Terraform created in the emulated
+AWS. A wrong route, alias, permission or environment has the same effect as on AWS."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([
 
 
 class DeploymentError(Exception):
-    """What was deployed would not work on AWS."""
+    """The deployment would not work on AWS."""
 
 
 class Weighted:
@@ -37,7 +37,7 @@ class Weighted:
 
     @property
     def log(self) -> list[str]:
-        """What all versions printed."""
+        """The output of all versions."""
         return [line for version in self.versions.values() for line in version.log]
 
 
@@ -67,7 +67,7 @@ class Deployed:
         )
 
     def answer_at(self, server: HttpServer) -> None:
-        """Let `server` answer for the API. To the emulated AWS its pages are the API's own."""
+        """Serve the API at `server`. The emulated AWS treats the pages of `server` as the API's own."""
         origins = dict.fromkeys(server.origins, self._api["ApiEndpoint"])
         request = urllib.request.Request(
             f"{self._cloud}/public-origins", json.dumps(origins).encode(), method="PUT"
@@ -76,9 +76,9 @@ class Deployed:
         server.wsgi_app = self.gateway()
 
     def listen(self) -> None:
-        """From now on, call the function for each upload and each record that is deployed to call it.
+        """From now on, call the function for each upload and record, as deployed.
 
-        Raise ClientError if its role may not read the stream."""
+        Raise ClientError if the function's role may not read the stream."""
         for mapping in self._lambda.list_event_source_mappings()["EventSourceMappings"]:
             name, alias = mapping["FunctionArn"].split(":")[6:]
             if name == self._name:
@@ -117,7 +117,7 @@ class Deployed:
         return self._function(name, alias), Destination(retries, send)
 
     def run_schedules(self) -> list[Any]:
-        """Call the targets of every schedule now; their results."""
+        """Call the targets of every schedule now, and return their results."""
         events = aws.client("events", self._cloud)
         results = []
         for rule in events.list_rules(NamePrefix=self._name)["Rules"]:
@@ -137,13 +137,13 @@ class Deployed:
     def _stage(self) -> dict[str, Any]:
         stages = self._apis.get_stages(ApiId=self._api["ApiId"])["Items"]
         if [stage["StageName"] for stage in stages] != ["$default"]:
-            raise DeploymentError("the API needs the stage $default, which has no path")
+            raise DeploymentError("the API needs the stage $default, whose URLs have no prefix")
         stage: dict[str, Any] = stages[0]
         return stage
 
     def _throttle(self) -> Throttle:
         settings = self._stage()["DefaultRouteSettings"]
-        # A limit that Terraform leaves out becomes 0, and every call is answered 429.
+        # An unset limit becomes 0, and the API answers every request with 429.
         return Throttle(
             settings.get("ThrottlingRateLimit", 0), settings.get("ThrottlingBurstLimit", 0)
         )
@@ -157,7 +157,7 @@ class Deployed:
                 ApiId=api_id, IntegrationId=route["Target"].removeprefix("integrations/")
             )
             if integration.get("PayloadFormatVersion") != "2.0":
-                raise DeploymentError("the function reads payload format 2.0")
+                raise DeploymentError("the function requires payload format 2.0")
             method, path = route["RouteKey"].split(" ")
             function = self._called(integration["IntegrationUri"], f"{arn}/$default/{method}{path}")
             if route["AuthorizationType"] == "NONE":
@@ -166,7 +166,7 @@ class Deployed:
             authorizer_id = route["AuthorizerId"]
             authorizer = self._apis.get_authorizer(ApiId=api_id, AuthorizerId=authorizer_id)
             if not authorizer["EnableSimpleResponses"]:
-                raise DeploymentError("the authorizer answers with simple responses")
+                raise DeploymentError("the authorizer requires simple responses")
             routes[route["RouteKey"]] = Route(
                 function,
                 self._called(authorizer["AuthorizerUri"], f"{arn}/authorizers/{authorizer_id}"),
@@ -205,12 +205,12 @@ class Deployed:
         )
 
     def _client_of_role(self, service: str, function: str) -> Any:
-        """A client with the rights of the function's role, as Lambda's own parts use them."""
+        """A client with the permissions of the function's role, under which Lambda polls and sends."""
         role = self._lambda.get_function_configuration(FunctionName=function)["Role"]
         return aws.client(service, self._cloud, self._credentials_of(role))
 
     def _credentials_of(self, role_arn: str) -> dict[str, str]:
-        """The role's own, so that its policy decides what the function may do."""
+        """Credentials of the role, so that its policy applies to the function's calls."""
         role = aws.client("iam", self._cloud).get_role(RoleName=role_arn.split("/")[-1])
         if "lambda.amazonaws.com" not in json.dumps(role["Role"]["AssumeRolePolicyDocument"]):
             raise DeploymentError(f"Lambda may not assume {role_arn}")
@@ -224,18 +224,18 @@ class Deployed:
         }
 
     def _check_permission(self, service: str, name: str, alias: str, source_arn: str) -> None:
-        """That the alias's policy lets an API, a rule or a bucket call it."""
+        """Raise DeploymentError unless the alias's policy lets an API, a rule or a bucket call it."""
         try:
             answer = self._lambda.get_policy(FunctionName=name, Qualifier=alias)
         except self._lambda.exceptions.ResourceNotFoundException:
-            raise DeploymentError(f"nobody may call {name}:{alias}") from None
+            raise DeploymentError(f"{name}:{alias} has no policy that allows a call") from None
         if not permissions.lets_call(answer["Policy"], service, source_arn):
             raise DeploymentError(f"{source_arn} may not call {name}:{alias}")
 
 
 @contextlib.contextmanager
 def product(cloud: str, name: str) -> Iterator[Deployed]:
-    """What was deployed as `name`; its processes stop with the context."""
+    """The deployment named `name`. Its processes stop at the end of the context."""
     deployed = Deployed(cloud, name)
     try:
         yield deployed

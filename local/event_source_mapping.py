@@ -1,8 +1,8 @@
 """A stream's event source mapping: reads the shards and calls the function as Lambda's pollers do.
 
-Each record is delivered at least once and at first in order: a batch that fails is bisected and retried,
-and now and then the end of a batch comes again with the next one. Where a shard was split or merged, its
-children wait until all of its records are delivered.
+Each record is delivered at least once, and first deliveries are in order. A failed batch is bisected and
+retried, and some batches begin with the last records of the one before. After a shard is split or
+merged, its children are read once all of its records are delivered.
 """
 
 import base64
@@ -19,19 +19,19 @@ from local import aws
 from local.gateway import Event, Function, FunctionError
 
 MAX_BATCH_BYTES = 4_500_000
-"""Of data. Lambda takes 6 MB, and the data is base64 there."""
+"""Size of the data. Lambda accepts 6 MB, in which the data is base64."""
 
-AGAIN_EVERY = 3
-"""Each third batch of a shard begins with the end of the one before."""
+DUPLICATES_EVERY = 3
+"""Every third batch of a shard begins with the last records of the batch before."""
 
 LONGEST_PAUSE_SECONDS = 2.0
-"""Between two attempts to deliver a batch."""
+"""Longest pause before a batch is retried."""
 
 IDLE_SECONDS = 0.2
-"""Between two looks at the shards, as often as Kinesis lets a shard be read."""
+"""Pause between two reads of a shard. Kinesis allows five reads per second."""
 
 Record = dict[str, Any]
-"""As GetRecords answers it."""
+"""A record as GetRecords returns it."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ class _Shard:
     gathered: list[Record] = field(default_factory=list)
     gathering_since: float = 0
     todo: list[_Batch] = field(default_factory=list)
-    """The batch that is being delivered, in the parts that bisection made of it."""
+    """The batch in delivery, in the parts into which it was bisected."""
     not_before: float = 0
     batches: int = 0
     last: list[Record] = field(default_factory=list)
     is_closed: bool = False
-    """It was split or merged."""
+    """Whether the shard was split or merged."""
     is_at_end: bool = False
-    """The last look at it found nothing."""
+    """Whether the last read found no records."""
 
     @property
     def is_done(self) -> bool:
@@ -64,8 +64,8 @@ class _Shard:
 
 
 class EventSourceMapping:
-    """`mapping` is what Lambda's GetEventSourceMapping answers. `kinesis` is a client with the rights of
-    the function's role. `send` sends a message to the destination for failures, if there is one."""
+    """`mapping` is the answer of Lambda's GetEventSourceMapping. `kinesis` is a client with the
+    permissions of the function's role. `send` sends a message to the on-failure destination, if any."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class EventSourceMapping:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the call in flight. What is not delivered then will be read again."""
+        """Finish the call in flight. Records that are not yet delivered will be read again."""
         self._stopping.set()
         if self._thread:
             self._thread.join()
@@ -103,11 +103,11 @@ class EventSourceMapping:
         while not self._stopping.wait(IDLE_SECONDS):
             try:
                 self.step()
-            except Exception:  # whatever it is, Lambda goes on
+            except Exception:  # after any error, Lambda continues to poll
                 logger.exception("the stream could not be read")
 
     def step(self) -> None:
-        """Look at each shard once, and make at most one call for it."""
+        """Read each shard at most once, and make at most one call for it."""
         self._find_shards()
         for shard in self._shards.values():
             if not shard.todo:
@@ -135,7 +135,7 @@ class EventSourceMapping:
                 self._shards[name].is_closed = ends
 
     def _read(self, shard: _Shard) -> None:
-        was_closed = shard.is_closed  # so that nothing can be appended any more
+        was_closed = shard.is_closed  # if so, no more records can be appended
         answer = self._kinesis.get_records(**self._stream, ShardIterator=shard.iterator)
         shard.iterator = answer["NextShardIterator"]
         shard.is_at_end = was_closed and not answer["Records"]
@@ -144,7 +144,7 @@ class EventSourceMapping:
         shard.gathered += answer["Records"]
 
     def _gather(self, shard: _Shard) -> None:
-        """Make a batch of what was read, if it is large enough or has waited for long enough."""
+        """Make a batch of the gathered records, if they fill one or have waited long enough."""
         batch: list[Record] = []
         size = 0
         for record in shard.gathered[: self._mapping["BatchSize"]]:
@@ -158,12 +158,12 @@ class EventSourceMapping:
             return
         del shard.gathered[: len(batch)]
         shard.batches += 1
-        again = shard.last[-2:] if shard.batches % AGAIN_EVERY == 0 else []
+        again = shard.last[-2:] if shard.batches % DUPLICATES_EVERY == 0 else []
         shard.last = batch
         shard.todo = [_Batch(again + batch)]
 
     def _deliver(self, shard: _Shard) -> None:
-        """Call the function with the first batch; on an error, bisect it, keep it or give it up."""
+        """Call the function with the first batch. On an error, bisect the batch, retry it or give up."""
         batch = shard.todo.pop(0)
         oldest = time.time() - self._mapping["MaximumRecordAgeInSeconds"]
         expired = [each for each in batch.records if _arrived_at(each) < oldest]
@@ -233,13 +233,12 @@ def _arrived_at(record: Record) -> float:
     return float(record["ApproximateArrivalTimestamp"].timestamp())
 
 
-def mend_kinesis() -> None:
-    """moto numbers the records of each shard from 1, and calls the functions itself, in Docker. Here the
-    numbers have 56 digits and grow with time, so that a new stream of the same name goes on.
+def fix_kinesis() -> None:
+    """moto numbers the records of each shard from 1, and calls functions itself, in Docker. Here the
+    sequence numbers have 56 digits and grow with time, even from one stream to the next of its name.
 
-    moto also drops the tags that a stream is created with, which is eternal drift; it moves the records
-    of a shard that is split or merged to its children, under other numbers, and appends to it all the
-    same."""
+    moto drops the tags of a new stream, so every plan has changes. When a shard is split or merged, moto
+    moves its records to the children, under new numbers, and still appends to the closed shard."""
     from moto.awslambda.models import LambdaBackend
     from moto.kinesis.models import Record as Stored
     from moto.kinesis.models import Shard, Stream
@@ -290,7 +289,7 @@ def mend_kinesis() -> None:
 
 
 def send_to(sqs: Any, queue_arn: str | None) -> Callable[[Event], object]:
-    """What sends a message to a queue; without one it is dropped."""
+    """A function that sends a message to the queue. Without a queue, it drops the message."""
     if not queue_arn:
         return lambda _: None
     name = queue_arn.split(":")[-1]

@@ -1,8 +1,8 @@
-"""An HTTP API (API Gateway v2) look-alike: WSGI in, payload 2.0 events to a Lambda function.
+"""An HTTP API (API Gateway v2) look-alike: turns WSGI requests into payload 2.0 events for a function.
 
-As far as a caller or the function can tell it answers as the real one does: body as text only for
-textual content types, lower-case headers, and the API's own answers for what never reaches the
-function or what the function cannot answer.
+To callers and the function it behaves as the real API does. Only bodies of textual content types are
+text, header names are lower-case, and the API itself answers requests that do not reach the function
+or that the function fails to answer.
 """
 
 import base64
@@ -18,14 +18,14 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
-"""An HTTP API's quota for a payload."""
+"""Maximum payload of an HTTP API."""
 
 TIMEOUT_SECONDS = 30.0
-"""An HTTP API's quota for its integration; the function goes on all the same."""
+"""Maximum integration timeout of an HTTP API. The function continues to run after it."""
 
 CALLS_AT_ONCE = 4
-"""Calls of the function; more wait. The emulated AWS serves one call after the other: with more
-functions in flight a call may wait there for longer than the client waits for AWS."""
+"""Limit on concurrent calls of the function; more calls wait. The emulated AWS serves one request at a
+time, so with more calls in flight a request to AWS could exceed its timeout."""
 
 _TEXT = ("text/", "application/json", "application/xml", "application/javascript")
 
@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 
 class FunctionError(Exception):
-    """The function raised or died; what it said is in its own log."""
+    """The function raised an exception or crashed. Its log has the details."""
 
 
 class FunctionTimeout(FunctionError):
@@ -42,7 +42,7 @@ class FunctionTimeout(FunctionError):
 
 class Function(Protocol):
     def invoke(self, event: Event) -> Any:
-        """The function's result. Raise FunctionError."""
+        """Return the function's result. Raise FunctionError."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _message(status: int, message: str) -> Answer:
 
 @dataclass(frozen=True)
 class Cors:
-    """Which pages may call from a browser; without origins there is no CORS at all."""
+    """Pages that may call the API from a browser. Without origins, CORS is off."""
 
     origins: frozenset[str] = frozenset()
     methods: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Cors:
     max_age_seconds: int | None = None
 
     def headers_for(self, environ: dict[str, Any], preflight: bool) -> dict[str, str]:
-        """What an answer to a page of an allowed origin carries, to any other nothing."""
+        """CORS headers for an answer to a page of an allowed origin; none for other origins."""
         origin = environ.get("HTTP_ORIGIN", "")
         if not origin or not self.origins & {origin, "*"}:
             return {}
@@ -89,7 +89,7 @@ class Cors:
 
 
 class Throttle:
-    """A token bucket, as an HTTP API has for its stage. `clock` returns seconds."""
+    """A token bucket, like that of an HTTP API's stage. `clock` returns seconds."""
 
     def __init__(
         self, rate_per_second: float, burst: int, clock: Callable[[], float] = time.monotonic
@@ -102,7 +102,7 @@ class Throttle:
         self._lock = threading.Lock()
 
     def admits(self) -> bool:
-        """Whether one more request is within the limits; takes its token."""
+        """Take a token for a request. Return whether there was one."""
         with self._lock:
             now = self._clock()
             refill = (now - self._filled_at) * self._rate_per_second
@@ -153,7 +153,7 @@ class Gateway:
         try:
             body = _read(environ)
         except (ValueError, OverflowError):
-            # Where the next request begins nobody knows.
+            # The start of the next request on this connection is unknown.
             answer = _message(400, "Bad Request")
             return replace(answer, headers={**answer.headers, "connection": "close"})
         if body is None:
@@ -166,23 +166,23 @@ class Gateway:
             return _message(429, "Too Many Requests")
         event = event_of(environ, route_key, request_id)
         if route.authorizer:
-            refusal = _ask(route.authorizer, route.identity_header, event)
+            refusal = _authorize(route.authorizer, route.identity_header, event)
             if refusal:
                 return refusal
         call = self._calls.submit(route.function.invoke, _with_body(event, body))
         try:
             return _translated(call.result(self._timeout_seconds))
         except (FunctionTimeout, TimeoutError):
-            call.cancel()  # if it still waits
+            call.cancel()  # if it is still waiting
             return _message(503, "Service Unavailable")
         except FunctionError:
             return _message(500, "Internal Server Error")
 
 
 def _read(environ: dict[str, Any]) -> bytes | None:
-    """The body, or None if it is too large (read to its end: the client is sending it).
+    """Return the body, or None if it is too large. Read it to its end, as the client is sending it.
 
-    Raise ValueError or OverflowError for one that is cut off, or in chunks that are none.
+    Raise ValueError or OverflowError if the body is cut off or its chunks are malformed.
     """
     stream = environ["wsgi.input"]
     chunks, size = [], 0
@@ -191,12 +191,12 @@ def _read(environ: dict[str, Any]) -> bytes | None:
         if size <= MAX_BODY_BYTES:
             chunks.append(chunk)
     if size < int(environ.get("CONTENT_LENGTH") or 0):
-        raise ValueError("the client has gone")
+        raise ValueError("the client has disconnected")
     return b"".join(chunks) if size <= MAX_BODY_BYTES else None
 
 
 def event_of(environ: dict[str, Any], route_key: str, request_id: str) -> Event:
-    """A request's event in payload format 2.0, without its body."""
+    """The event of a request, in payload format 2.0, without the body."""
     headers = {
         name.removeprefix("HTTP_").replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -243,19 +243,19 @@ def event_of(environ: dict[str, Any], route_key: str, request_id: str) -> Event:
 
 
 def _with_body(event: Event, body: bytes) -> Event:
-    """Text for textual content types, base64 for all others and when there is none."""
+    """Add the body: as text for textual content types, in base64 for others or if there is no type."""
     if not body:
         return event
     if event["headers"].get("content-type", "").lower().startswith(_TEXT):
         try:
             return {**event, "body": body.decode()}
         except UnicodeDecodeError:
-            pass  # not the text it claims to be
+            pass  # it is not UTF-8 text, despite its content type
     return {**event, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
-def _ask(authorizer: Function, identity_header: str, event: Event) -> Answer | None:
-    """What a REQUEST authorizer with simple responses makes of a request; None lets it pass."""
+def _authorize(authorizer: Function, identity_header: str, event: Event) -> Answer | None:
+    """Call a REQUEST authorizer with simple responses. Return the refusal, or None if it accepts."""
     identity = event["headers"].get(identity_header)
     if not identity:
         return _message(401, "Unauthorized")
@@ -276,7 +276,7 @@ def _ask(authorizer: Function, identity_header: str, event: Event) -> Answer | N
 
 
 def _translated(result: Any) -> Answer:
-    """A function's result as an answer: as its statusCode says, or whole as a JSON body."""
+    """The answer for a function's result. A result without statusCode becomes the JSON body."""
     if not isinstance(result, dict) or "statusCode" not in result:
         return Answer(200, json.dumps(result).encode(), {"content-type": "application/json"})
     try:

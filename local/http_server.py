@@ -9,7 +9,7 @@ from cheroot.wsgi import Gateway_10, Server
 
 
 class _HeaderReader(HeaderReader):
-    """Joins duplicate headers as payload format 2.0 does; cheroot drops all values but the last.
+    """Joins duplicate headers as payload format 2.0 does; cheroot keeps only the last value.
 
     WSGI cannot tell `x_api_key` from `x-api-key`, so names with an underscore are dropped.
     """
@@ -38,7 +38,7 @@ class _HTTPConnection(HTTPConnection):
 
 
 class Connection(Gateway_10):
-    """Ends if the application says so; cheroot would only pass the header on."""
+    """Closes if the application says so; cheroot would only pass the header on."""
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         if ("connection", "close") in headers:
@@ -47,11 +47,10 @@ class Connection(Gateway_10):
 
 
 class HttpServer(Server):
-    """cheroot's, for clients that keep many connections, and without its messages.
+    """cheroot's server with higher limits, and without its messages, which quote client input.
 
-    With its own limits, connections are reset under requests that were sent: when more than 5 wait
-    to be accepted, and when one was idle for 10 s just as it is used again. Its messages quote what
-    a client sent.
+    With cheroot's own limits, clients that keep many connections see resets of requests in flight: when
+    more than 5 connections wait to be accepted, and when a client reuses a connection after 10 s.
     """
 
     ConnectionClass = _HTTPConnection
@@ -63,7 +62,7 @@ class HttpServer(Server):
 
     @property
     def origins(self) -> list[str]:
-        """Those of the pages that it serves to browsers on this machine."""
+        """Origins of the pages that the server serves to browsers on this machine."""
         return [f"http://{host}:{self.bind_addr[1]}" for host in ("127.0.0.1", "localhost")]
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:

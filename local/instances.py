@@ -1,4 +1,4 @@
-"""Lambda in this process: instances that serve one request at a time, made when all are busy."""
+"""Lambda in this process: each instance serves one request at a time; new ones start when all are busy."""
 
 import json
 import logging
@@ -18,11 +18,11 @@ Handler = Callable[[Event, Any], Any]
 TIMEOUT_SECONDS = 900
 
 _request_id: ContextVar[str] = ContextVar("request_id")
-"""The id of the request that this thread serves. Lambda adds it to every log line."""
+"""ID of the request that this thread is serving. Lambda adds it to every log line."""
 
 
 class Context:
-    """What a Lambda handler is told about a call, as far as the product asks."""
+    """The parts of a Lambda handler's context that the product uses."""
 
     def __init__(self) -> None:
         self.aws_request_id = str(uuid.uuid4())
@@ -33,11 +33,11 @@ class Context:
 
 
 class InProcessFunction:
-    """Implements gateway.Function. `start` makes an instance: a handler with its own clients."""
+    """Implements gateway.Function. `start` creates an instance: a handler with its own clients."""
 
     def __init__(self, start: Callable[[], Handler]) -> None:
         self._start = start
-        self._starting = threading.Lock()  # botocore must not make two clients at once
+        self._starting = threading.Lock()  # botocore cannot create clients concurrently
         self._idle: list[Handler] = []
 
     def invoke(self, event: Event) -> Any:
@@ -49,7 +49,7 @@ class InProcessFunction:
         context = Context()
         serving = _request_id.set(context.aws_request_id)
         try:
-            # Through JSON and back, as between the API and Lambda.
+            # Convert to JSON and back, as the API and Lambda do.
             result = instance(json.loads(json.dumps(event)), context)
             return json.loads(json.dumps(result))
         except Exception as error:
@@ -64,7 +64,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, as under Lambda's JSON log format."""
+    """One JSON object per line, as in Lambda's JSON log format."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

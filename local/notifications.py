@@ -1,7 +1,7 @@
-"""Uploads that a bucket announces to a function: S3's part in the emulated AWS, and Lambda's part here.
+"""Notifications of uploads: the emulated AWS announces them as S3 does, and this process makes the calls.
 
-S3 announces an upload at least once, and calls the function asynchronously: Lambda retries it and at
-last sends it to the destination for failures.
+S3 announces an upload at least once and calls the function asynchronously. Lambda retries a failed call
+and finally sends it to the on-failure destination.
 """
 
 import itertools
@@ -18,11 +18,11 @@ from typing import Any
 from local import aws, permissions
 from local.gateway import Event, Function, FunctionError
 
-AGAIN_EVERY = 3
-"""Each third announcement comes twice."""
+DUPLICATES_EVERY = 3
+"""Every third announcement is delivered twice."""
 
 RETRY_PAUSE_SECONDS = 0.1
-"""Before the first retry of a call, then twice that. Lambda waits for one and two minutes."""
+"""Pause before the first retry of a call; it doubles after that. Lambda waits one and two minutes."""
 
 _PATH = "/announcements"
 
@@ -31,18 +31,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Destination:
-    """What Lambda does with a call that fails."""
+    """How Lambda handles a failed asynchronous call."""
 
     retries: int
     send: Callable[[Event], object]
-    """Sends a message to the destination for failures, if there is one."""
+    """Sends a message to the on-failure destination, if there is one."""
 
 
 class Announcements:
     """Calls functions for the uploads that the emulated AWS at `cloud` announces.
 
-    `function_for` returns the function behind an alias's ARN, if the bucket with the other ARN may
-    call it, and what becomes of calls that fail.
+    `function_for` takes the ARNs of an alias and a bucket. If the bucket may call the alias, it returns
+    the function and the handling of failed calls.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Announcements:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more announcements, and finish the calls in flight."""
+        """Accept no more announcements, and finish the calls in flight."""
         self._stopping.set()
         self._thread.join()
         self._calls.shutdown()
@@ -65,7 +65,7 @@ class Announcements:
     def _listen(self) -> None:
         while not self._stopping.wait(0.1):
             for announced in take(self._cloud):
-                times = 1 if next(self._numbers) % AGAIN_EVERY else 2
+                times = 1 if next(self._numbers) % DUPLICATES_EVERY else 2
                 for _ in range(times):
                     self._calls.submit(self._call, announced["function"], announced["event"])
 
@@ -74,7 +74,7 @@ class Announcements:
         try:
             function, destination = self._function_for(function_arn, bucket_arn)
             call_asynchronously(function, function_arn, event, destination, self._stopping.wait)
-        except Exception:  # whatever it is, nobody waits for this call
+        except Exception:  # nobody waits for this call, so any error ends here
             logger.exception("an announced upload reached neither function nor destination")
 
 
@@ -110,7 +110,7 @@ def call_asynchronously(
 
 
 def take(cloud: str) -> list[dict[str, Any]]:
-    """What was announced since this was called last: each with the ARN of a `function` and an `event`."""
+    """The announcements since the last call, each with the ARN of a `function` and an `event`."""
     request = urllib.request.Request(cloud + _PATH, b"", method="POST")
     with urllib.request.urlopen(request) as opened:  # nosec B310 # always http://127.0.0.1
         announced: list[dict[str, Any]] = json.load(opened)
@@ -118,9 +118,9 @@ def take(cloud: str) -> list[dict[str, Any]]:
 
 
 def announcing_uploads(application: aws.Wsgi) -> aws.Wsgi:
-    """`POST /announcements` for `take`. moto would call the functions itself, in Docker.
+    """Serve `POST /announcements` for `take`. moto would call the functions itself, in Docker.
 
-    As S3 does, refuse to notify a function that the bucket may not call.
+    As on S3, a notification is rejected if the bucket may not call its function.
     """
     from moto.awslambda.models import lambda_backends
     from moto.s3 import notifications

@@ -1,8 +1,8 @@
-"""IAM for the deployed functions: what a role's policy does not allow, the emulated AWS refuses.
+"""IAM for the deployed functions: the emulated AWS refuses calls that a role's policy does not allow.
 
-moto enforces policies too coarsely to prove anything (DynamoDB against resource `*` only), so this
-decides for the services that a function calls, by exact action and ARN. The operator's own key may do
-everything.
+moto enforces policies too coarsely to prove anything (for DynamoDB only against the resource `*`). For
+the services that a function calls, this module decides by exact action and ARN. The operator's key may
+do everything.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ _S3_VERBS = {"GET": "Get", "PUT": "Put", "DELETE": "Delete"}
 
 
 def secret_of(access_key_id: str) -> str | None:
-    """The secret of the operator's key, or of an assumed role's; None for one nobody has."""
+    """The secret of the operator's key or of an assumed role's key; None for an unknown key."""
     if access_key_id == aws.ACCESS_KEY_ID:
         return aws.SECRET_ACCESS_KEY
     role = _assumed_role(access_key_id)
@@ -40,7 +40,7 @@ def enforcing(application: aws.Wsgi) -> aws.Wsgi:
         (action, resource), *_ = needed
         if not action.startswith("s3:GetObject"):
             return application(environ, start_response)
-        # As S3: who may not list the bucket is not told that an object is missing.
+        # As on S3, only callers who may list the bucket learn that an object is missing.
         answered: list[Any] = []
         body = application(environ, lambda *answer: answered.append(answer))
         bucket = resource.split("/")[0]  # of arn:aws:s3:::bucket/key
@@ -53,7 +53,7 @@ def enforcing(application: aws.Wsgi) -> aws.Wsgi:
 
 
 def allowed(role_arn: str, action: str, resource: str) -> bool:
-    """Whether the inline policies of a role allow an action on a resource; a Deny wins."""
+    """Whether the inline policies of a role allow an action on a resource. A Deny takes precedence."""
     from moto.iam.models import iam_backends
 
     role = iam_backends[ACCOUNT]["aws"].get_role_by_arn(role_arn)
@@ -61,7 +61,7 @@ def allowed(role_arn: str, action: str, resource: str) -> bool:
     for document in role.policies.values():
         for statement in json.loads(document)["Statement"]:
             if statement.keys() - {"Sid", "Effect", "Action", "Resource"}:
-                raise NotImplementedError(f"not evaluated here: {statement}")
+                raise NotImplementedError(f"unsupported statement: {statement}")
             if _matches(statement["Action"], action) and _matches(statement["Resource"], resource):
                 effects.add(statement["Effect"])
     return effects == {"Allow"}
@@ -87,10 +87,10 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 
 
 def holds(condition: dict[str, dict[str, Any]], request: dict[str, str | None]) -> bool:
-    """Whether a statement's Condition holds: each of its keys, by any of the values it lists.
+    """Whether a statement's Condition holds: every key must match one of its values.
 
-    A key that the request lacks (None) meets none of these operators. Raise KeyError for an
-    operator or a key that is not known here.
+    A key that the request lacks (None) matches no value. Raise KeyError for an unsupported operator or
+    key.
     """
 
     def meets(operator: str, key: str, values: str | list[str]) -> bool:
@@ -127,7 +127,7 @@ def _access_key_id(environ: dict[str, Any]) -> str | None:
 
 
 def _needed_for(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """IAM actions and ARNs of a call to DynamoDB, Kinesis, SQS or S3; none for any other call."""
+    """IAM actions and ARNs that a call to DynamoDB, Kinesis, SQS or S3 needs; none for other calls."""
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     prefix, _, operation = target.partition(".")
     if prefix in _NEEDED_FOR_TARGET:
@@ -148,7 +148,7 @@ def _needed_for(environ: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _needed_for_kinesis(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
     if operation == "ListStreams":
-        return [("kinesis:ListStreams", "*")]  # it knows no resources
+        return [("kinesis:ListStreams", "*")]  # it does not support resource-level permissions
     named = f"arn:aws:kinesis:{aws.REGION}:{ACCOUNT}:stream/{request.get('StreamName')}"
     return [(f"kinesis:{operation}", request.get("StreamARN", named))]
 
@@ -159,7 +159,7 @@ def _needed_for_sqs(operation: str, request: dict[str, Any]) -> list[tuple[str, 
 
 
 def _needed_for_dynamodb(operation: str, request: dict[str, Any]) -> list[tuple[str, str]]:
-    """A transaction needs what its actions would need alone."""
+    """A transaction needs the permissions of each of its actions."""
     if operation == "TransactWriteItems":
         tables = [
             (f"{kind}Item", action["TableName"])
@@ -179,7 +179,7 @@ _NEEDED_FOR_TARGET = {
     "Kinesis_20131202": _needed_for_kinesis,
     "AmazonSQS": _needed_for_sqs,
 }
-"""By the beginning of the header X-Amz-Target."""
+"""Keyed by the prefix of the header X-Amz-Target."""
 
 
 def _refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,12 +1,12 @@
-"""moto's DynamoDB, made quick enough for tables of thousands of words and small enough to stay up."""
+"""Makes moto's DynamoDB fast enough for tables of thousands of words, and stops its memory leak."""
 
 import copy
 import json
 from typing import Any
 
 
-def answer_with_items_as_they_are() -> None:
-    """moto's serialiser looks each key of each item up by several names: most of a scan's time."""
+def skip_serialisation_of_items() -> None:
+    """moto's serialiser looks up each key of each item by several names, which takes most of a scan."""
     from moto.dynamodb.responses import DynamoResult
 
     execute = DynamoResult.execute_result
@@ -20,7 +20,7 @@ def answer_with_items_as_they_are() -> None:
 
 
 def copy_only_what_a_transaction_writes() -> None:
-    """moto copies the whole table for each action: seconds for a text, on the table of a book."""
+    """moto copies the whole table for each action. With the words of a book, that takes seconds per text."""
     from moto.dynamodb.models import DynamoDBBackend
     from moto.dynamodb.models.table import Table
 
@@ -52,8 +52,8 @@ def copy_only_what_a_transaction_writes() -> None:
     DynamoDBBackend.transact_write_items = transact_write_items
 
 
-def forget_copies() -> None:
-    """moto keeps everything that it ever made, each item as it was before an update among it."""
+def free_copies() -> None:
+    """moto never frees the objects it creates, including every previous version of an item."""
     from moto.core.common_models import BaseModel
 
     BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)

@@ -1,7 +1,7 @@
-"""Lambda without Docker: a deployed zip in processes of its own, behind the Runtime API.
+"""Lambda without Docker: runs a deployed zip in separate processes, behind the Runtime API.
 
 Each instance is one process of AWS's own runtime client (awslambdaric) in an environment that has
-nothing else but boto3. It gets the variables that Lambda would give it and none of this machine's.
+otherwise only boto3. It gets the variables that Lambda would set, and none of this machine's.
 """
 
 import contextlib
@@ -35,9 +35,9 @@ _API = "/2018-06-01/runtime"
 class RuntimeFunction:
     """Implements gateway.Function for one published version of a function.
 
-    `configuration` is what Lambda's GetFunctionConfiguration answers, `code` the zip,
-    `aws_environment` the credentials and the address of the emulated AWS. What the instances
-    print is in `log`, one string a line, and goes to this module's logger.
+    `configuration` is the answer of Lambda's GetFunctionConfiguration, `code` is the zip, and
+    `aws_environment` has the credentials and the address of the emulated AWS. The instances' output
+    goes to `log`, one string per line, and to this module's logger.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RuntimeFunction:
         try:
             return instance.invoke(event, self.configuration["Timeout"])
         except FunctionTimeout:
-            instance.stop()  # as Lambda does: the next call finds a fresh one
+            instance.stop()  # as Lambda does; the next call gets a new instance
             raise
         finally:
             self._idle.append(instance)
@@ -101,12 +101,12 @@ class _RuntimeServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # the process has gone
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the process has exited
             super().handle_error(request, client_address)
 
 
 class _Instance:
-    """One process; serves one call at a time."""
+    """One process, which serves one call at a time."""
 
     def __init__(self, environment: dict[str, str], task_root: Path, log: list[str]) -> None:
         self._events: queue.Queue[tuple[str, Event, float]] = queue.Queue()
@@ -155,7 +155,7 @@ class _Instance:
                 log.append(line)
                 logger.info(line.rstrip("\n"))
         self._process.wait()
-        self._results.put(("exit", b"the process of the function has ended"))
+        self._results.put(("exit", b"the process of the function has exited"))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         events, results = self._events, self._results
@@ -179,7 +179,7 @@ class _Instance:
                 size = int(self.headers["Content-Length"])
                 body = self.rfile.read(size)
                 assert self.path.startswith(_API)
-                if len(body) == size:  # or it died on the way
+                if len(body) == size:  # shorter if the process exited while it sent
                     results.put((self.path.rsplit("/", 1)[1], body))  # response or error
                 self._reply(202, b"{}", {})
 

@@ -23,25 +23,25 @@ BUCKET = "wordtally-reports"
 MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
-"""Requests that are read at once; of these gateway.CALLS_AT_ONCE are at the function."""
+"""Limit on concurrent requests. Of these, gateway.CALLS_AT_ONCE are in the function."""
 
 THROTTLE_RATE_PER_SECOND = 50
 THROTTLE_BURST = 100
 """The defaults in variables.tf."""
 
 KEY = "[!-~]{16,256}"
-"""What outputs.tf accepts as api_key."""
+"""The pattern that outputs.tf requires of api_key."""
 
 
 @contextlib.contextmanager
 def serving(api_key: str = "") -> Iterator[str]:
-    """The product's URL, on PORT for as long as the context lasts."""
+    """Serve the product on PORT for the duration of the context, and yield its URL."""
     gateway = Gateway({}, throttle=Throttle(THROTTLE_RATE_PER_SECOND, THROTTLE_BURST))
     server = listening(gateway)  # before anything else is started
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
         cloud = stack.enter_context(aws.running())
-        # boto3 reads the environment; nothing of the user's own AWS set-up may reach it.
+        # boto3 reads the environment, where it must not find the user's own AWS configuration.
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
         os.environ.update(aws.environment(cloud))
@@ -52,7 +52,7 @@ def serving(api_key: str = "") -> Iterator[str]:
 
 
 def key_of_environment() -> str:
-    """API_KEY, empty unless set. Exit with a sentence if Terraform would refuse it."""
+    """API_KEY, or "" if it is unset. Exit with a message if Terraform would reject it."""
     api_key = os.environ.get("API_KEY", "")
     if api_key and not re.fullmatch(KEY, api_key):
         sys.exit("API_KEY must have 16 to 256 printable ASCII characters without spaces.")
@@ -60,9 +60,9 @@ def key_of_environment() -> str:
 
 
 def listening(application: Wsgi) -> HttpServer:
-    """A server that has taken PORT (8080 unless set; 0: any free one) and serves when told to.
+    """A server that is bound to PORT (by default 8080; 0 for any free port) but does not serve yet.
 
-    Exit with a sentence if it cannot have it.
+    Exit with a message if the port is invalid or taken.
     """
     port = os.environ.get("PORT") or "8080"
     if not (port.isascii() and port.isdigit() and int(port) < 65_536):
@@ -87,7 +87,7 @@ def curl(url: str, api_key: str) -> str:
 
 
 def routes(api_key: str) -> dict[str, Route]:
-    """The function's routes; all but the page's are behind the authorizer if there is a key."""
+    """The function's routes. If there is a key, all except the page's use the authorizer."""
     settings = Settings.from_environment(
         {
             "AWS_REGION": aws.REGION,

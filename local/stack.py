@@ -1,6 +1,6 @@
-"""`make stack`: Terraform applies the whole product to an emulated AWS, and it is served from there.
+"""`make stack`: applies the whole product to an emulated AWS with Terraform, and serves it from there.
 
-What answers is what was deployed: the zip in a Lambda runtime, its environment, its role's policy,
+Everything that serves was deployed: the zip in a Lambda runtime, its environment, its role's policy,
 the routes and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
 """
 
@@ -20,9 +20,8 @@ from local.terraform import ROOT, Missing, Terraform, TerraformError, init_argum
 
 
 def main() -> None:
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # ends like Ctrl-C, also while applying
+    # SIGTERM acts like Ctrl-C, even during the apply.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     api_key = key_of_environment()
     try:
         init_arguments()
@@ -36,9 +35,9 @@ def main() -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
-        stack.callback(server.stop)  # its threads would outlive a Ctrl-C or a failed apply
+        stack.callback(server.stop)  # or its threads would outlive a failed apply
         cloud = stack.enter_context(aws.running("local.whole_aws"))
-        print(f"Applying Terraform to the emulated AWS at {cloud} (a minute) …", flush=True)
+        print(f"Applying Terraform to the emulated AWS at {cloud} (about a minute) …", flush=True)
         try:
             configuration = Terraform(directory, cloud)
             configuration.without_lifecycle()
@@ -60,21 +59,21 @@ def main() -> None:
             f"Open {url} in a browser. (Ctrl-C ends it.)\n"
             f"Or post a text to the deployed route, then open the URL in the answer:\n\n"
             f"  {curl(url, api_key)}\n\n"
-            f"Or have a file or a record of the stream counted, with the AWS CLI:\n\n"
+            f"Or count a file or a record of the stream with the AWS CLI:\n\n"
             f"  export {credentials}\n"
             f"  aws s3 cp examples/alice.txt s3://{outputs['inbox_bucket']}/"
             f" --endpoint-url {cloud}\n"
             f"  aws kinesis put-record --stream-name {outputs['stream_name']} --partition-key any"
             f' --cli-binary-format raw-in-base64-out --data \'{{"parameter": "hello world"}}\''
             f" --endpoint-url {cloud}\n\n"
-            f"Look around with any AWS client at that address,"
+            f"Inspect the deployment with any AWS client at that address,"
             f" or with Terraform in {directory.relative_to(ROOT)}.\n",
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
         product.stop()
-        os._exit(0)  # without waiting for the server's threads; the emulated AWS ends with us
+        os._exit(0)  # without waiting for the server's threads; the emulated AWS exits too
 
 
 if __name__ == "__main__":

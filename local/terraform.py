@@ -1,4 +1,4 @@
-"""Real Terraform with the real provider, on a staged copy of the configuration."""
+"""Runs Terraform and its real provider on a copy of the configuration."""
 
 import functools
 import json
@@ -35,11 +35,11 @@ _ENDPOINTS = [
 
 
 class TerraformError(Exception):
-    """A command ended otherwise than expected; the message is its output."""
+    """A command failed or had an unexpected exit code. The message is its output."""
 
 
 class Missing(Exception):
-    """Terraform is not installed, or its provider cannot be had."""
+    """Terraform is not installed, or its provider is unavailable."""
 
 
 def environment(own_aws: bool = False) -> dict[str, str]:
@@ -59,7 +59,7 @@ def environment(own_aws: bool = False) -> dict[str, str]:
 
 
 def mirrors() -> list[Path]:
-    """Filesystem mirrors that hold the provider, in the places where they usually are."""
+    """Filesystem mirrors that hold the provider, in the usual places."""
     data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
     places = [
         Path.home() / ".terraform.d/plugins",
@@ -74,10 +74,10 @@ def mirrors() -> list[Path]:
 
 @functools.cache
 def init_arguments() -> tuple[str, ...]:
-    """What `terraform init` needs here to find the provider: nothing, or a mirror. Raise Missing."""
+    """Arguments with which `terraform init` finds the provider: a mirror or none. Raise Missing."""
     if not shutil.which("terraform"):
         raise Missing("terraform is not installed")
-    # A mirror first only because Terraform without network tries for minutes.
+    # A mirror comes first, because Terraform without a network retries for minutes.
     for mirror in mirrors():
         return (f"-plugin-dir={mirror}",)
     probe = ROOT / "build" / "probe"
@@ -97,10 +97,10 @@ def init_arguments() -> tuple[str, ...]:
 
 
 class Terraform:
-    """The configuration in `directory`, a copy, set to the emulated AWS at `cloud`.
+    """A copy of the configuration in `directory`, which uses the emulated AWS at `cloud`.
 
-    With an `account` instead, Terraform uses the operator's own credentials and refuses every
-    account but that one.
+    With an `account` instead, Terraform uses the operator's credentials and refuses every other
+    account.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Terraform:
         for pattern in ["*.tf", "tests/*.tftest.hcl", ".terraform.lock.hcl"]:
             for file in root.glob(pattern):
                 if file.name == "backend.tf":
-                    continue  # the operator's state is none of our business
+                    continue  # the operator's own state must stay untouched
                 copy = directory / file.relative_to(root)
                 copy.parent.mkdir(exist_ok=True)
                 shutil.copy(file, copy)
@@ -131,11 +131,11 @@ class Terraform:
         self.run("init", "-input=false", "-lockfile=readonly", *init_arguments())
 
     def run(self, *arguments: str, expect: int = 0) -> str:
-        """Its output. Raise TerraformError for another exit code than `expect`.
+        """Return the command's output. Raise TerraformError if its exit code is not `expect`.
 
-        Terraform runs in a session of its own, so that Ctrl-C reaches this process only. When this
-        process is interrupted, the command runs to its end first: an interrupted apply can leave
-        resources behind that its state does not know.
+        Terraform runs in a separate session, so that Ctrl-C reaches only this process. If this process
+        is interrupted, the command still runs to its end: an interrupted apply can leave resources
+        behind that are not in its state.
         """
         with subprocess.Popen(
             ["terraform", arguments[0], "-no-color", *arguments[1:]],
@@ -157,19 +157,19 @@ class Terraform:
         return output
 
     def apply(self, refresh: bool = True, **variables: object) -> str:
-        """Without `refresh` Terraform trusts its state, which takes half the time."""
+        """Apply. Without `refresh` Terraform trusts its state, which takes half the time."""
         refreshing = [] if refresh else ["-refresh=false"]
         return self.run("apply", "-input=false", "-auto-approve", *refreshing, *flags(variables))
 
     def plan_is_empty(self, **variables: object) -> str:
-        """A plan with changes exits with 2."""
+        """Plan. A plan with changes has exit code 2, so it raises TerraformError."""
         return self.run("plan", "-input=false", "-detailed-exitcode", *flags(variables))
 
     def destroy(self, **variables: object) -> str:
         return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
 
     def without_lifecycle(self) -> None:
-        """Leave out the buckets' lifecycles, for each of which the provider always waits 55 s."""
+        """Omit the buckets' lifecycles, as the provider always waits 55 s for each of them."""
         for module, bucket in [("storage", "reports"), ("inbox", "inbox")]:
             (self.directory / "modules" / module / "fast_override.tf").write_text(
                 f'resource "aws_s3_bucket_lifecycle_configuration" "{bucket}" {{\n  count = 0\n}}\n'
@@ -190,13 +190,13 @@ def flags(variables: dict[str, object]) -> list[str]:
 
 
 def _override(cloud: str) -> str:
-    width = max(map(len, _ENDPOINTS))  # as terraform fmt aligns them
+    width = max(map(len, _ENDPOINTS))  # aligned as by terraform fmt
     endpoints = "\n".join(f'    {service:{width}} = "{cloud}"' for service in _ENDPOINTS)
     return f"""
 provider "aws" {{
   access_key                  = "{aws.ACCESS_KEY_ID}"
   secret_key                  = "{aws.SECRET_ACCESS_KEY}"
-  max_retries                 = 3 # a call that the emulator lacks fails soon
+  max_retries                 = 3 # fail fast on calls that the emulator does not support
   s3_use_path_style           = true
   skip_credentials_validation = true
   skip_metadata_api_check     = true

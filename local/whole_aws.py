@@ -1,6 +1,6 @@
-"""The emulated AWS that Terraform can deploy to: every service, with moto's gaps there filled.
+"""The emulated AWS that Terraform can deploy to: every service, with moto's gaps filled.
 
-Slower to start than local.aws and run the same way: `python -m local.whole_aws`.
+It starts more slowly than local.aws and runs the same way: `python -m local.whole_aws`.
 """
 
 import calendar
@@ -19,7 +19,7 @@ from local import aws, event_source_mapping, notifications, permissions
 
 
 def keep_function_settings() -> None:
-    """moto drops LoggingConfig and ignores updates of it and of tracing: eternal drift."""
+    """moto drops LoggingConfig and ignores updates of it and of TracingConfig: every plan has changes."""
     from moto.awslambda.models import LambdaFunction
 
     create, update, configuration = (
@@ -45,9 +45,9 @@ def keep_function_settings() -> None:
     LambdaFunction.get_configuration = get_configuration
 
 
-def keep_what_calls_an_alias() -> None:
-    """moto takes the version behind an alias for the alias: an event source mapping would call that
-    version for ever, and its asynchronous settings would be another version's after the next apply."""
+def keep_aliases() -> None:
+    """moto replaces an alias by its current version. An event source mapping would always call that
+    version, and the asynchronous settings would not apply to the version of the next apply."""
     from moto.awslambda.exceptions import UnknownEventConfig
     from moto.awslambda.models import EventInvokeConfig, LambdaBackend
     from moto.awslambda.responses import LambdaResponse
@@ -68,7 +68,7 @@ def keep_what_calls_an_alias() -> None:
         return mapping
 
     def settings(self: Any) -> tuple[dict[str, Any], str]:
-        """The asynchronous settings of every alias, and the ARN of the one that is meant."""
+        """The asynchronous settings of every alias, and the ARN of the request's alias."""
         name = self.path.split("/functions/")[1].split("/")[0]
         arn = f"arn:aws:lambda:{aws.REGION}:{permissions.ACCOUNT}:function:{name}"
         return vars(self.backend).setdefault(
@@ -102,9 +102,9 @@ def keep_what_calls_an_alias() -> None:
 
 
 def evaluate_bucket_policy_conditions() -> None:
-    """moto ignores Condition, so that a policy that denies plain HTTP would deny everything.
+    """moto ignores Condition, so a policy that denies plain HTTP would deny everything.
 
-    Requests count as made over TLS, as on AWS they would be.
+    All requests count as sent over TLS, as they would be on AWS.
     """
     import flask
     from moto.s3.models import FakeBucket
@@ -112,8 +112,8 @@ def evaluate_bucket_policy_conditions() -> None:
     permission = FakeBucket.get_permission
 
     def signature(request: Any) -> dict[str, str | None]:
-        """What conditions ask about. S3 documents the age of signed URLs only; here a signature in
-        the header has one too, so that nothing relies on it having none."""
+        """The values that conditions test. S3 documents an age only for presigned URLs; here a
+        signature in the header has one too, so that no policy can rely on its absence."""
         in_query = "X-Amz-Signature" in request.args
         in_header = "Authorization" in request.headers
         date = (request.args if in_query else request.headers).get("X-Amz-Date")
@@ -146,16 +146,16 @@ def evaluate_bucket_policy_conditions() -> None:
     FakeBucket.get_permission = get_permission
 
 
-def let_delete_markers_go() -> None:
-    """moto cannot remove them from a bucket that is versioned no more: no destroy would end well."""
+def allow_deleting_delete_markers() -> None:
+    """moto cannot delete them once versioning is suspended, so a destroy would fail."""
     from moto.s3.models import FakeDeleteMarker
 
     FakeDeleteMarker.dispose = lambda _: None
 
 
 def encode_names_in_lists_of_versions() -> None:
-    """moto does not, even if asked to; Terraform then decodes what was never encoded and deletes other
-    objects than those with a + in their names, for ever."""
+    """moto ignores encoding-type. Terraform would decode names that were never encoded, and would never
+    delete objects with a + in their names."""
     from moto.s3.responses import S3Response
 
     list_versions = S3Response.list_object_versions
@@ -175,7 +175,7 @@ def encode_names_in_lists_of_versions() -> None:
 
 
 def limit_tables() -> None:
-    """moto drops OnDemandThroughput: eternal drift, and nothing is ever throttled."""
+    """moto drops OnDemandThroughput: every plan has changes, and no write is throttled."""
     from moto.core.exceptions import JsonRESTError
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
@@ -221,7 +221,7 @@ def limit_tables() -> None:
 
 
 def add_budget_actions() -> None:
-    """moto has budgets, but neither their subscribers nor their tags."""
+    """moto supports budgets, but neither their subscribers nor their tags."""
     from moto.budgets.responses import BudgetsResponse
 
     create = BudgetsResponse.create_budget
@@ -265,7 +265,7 @@ def add_budget_actions() -> None:
 
 
 def add_anomaly_actions() -> None:
-    """moto's Cost Explorer has no anomaly monitors and subscriptions."""
+    """moto's Cost Explorer has neither anomaly monitors nor subscriptions."""
     from moto.ce.responses import CostExplorerResponse
 
     def add(kind: str) -> None:
@@ -308,7 +308,7 @@ def add_anomaly_actions() -> None:
 
 
 def finish_domain_names() -> None:
-    """moto leaves a domain name without target, zone and status, so that creating it never ends."""
+    """moto gives a domain name no target, zone or status, so its creation would never end."""
     from moto.apigatewayv2.models import DomainName
 
     to_json = DomainName.to_json
@@ -333,7 +333,7 @@ def finish_domain_names() -> None:
 
 
 def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
-    """`GET /deployed-code/FUNCTION/VERSION`: the zip of a function, which moto keeps to itself."""
+    """Serve `GET /deployed-code/FUNCTION/VERSION`, a function's zip, which moto does not serve."""
     from moto.awslambda.models import lambda_backends
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -347,11 +347,11 @@ def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     return serve
 
 
-def knowing_pages_of_this_machine(application: aws.Wsgi) -> aws.Wsgi:
-    """`PUT /public-origins`, a JSON object: the public origin for which each local one stands.
+def translating_page_origins(application: aws.Wsgi) -> aws.Wsgi:
+    """Serve `PUT /public-origins`, a JSON object that maps each local origin to its public one.
 
-    On AWS the page comes from the deployed API, here from a server on this machine. Requests of the
-    page get here as if they came from the API's origin, so a bucket's own CORS configuration decides.
+    On AWS the deployed API serves the page; here a server on this machine does. In requests from the
+    page, the local origin is replaced by the API's, so that the bucket's CORS configuration applies.
     """
     public: dict[str, str] = {}
 
@@ -377,12 +377,12 @@ def knowing_pages_of_this_machine(application: aws.Wsgi) -> aws.Wsgi:
     return serve
 
 
-def unhurried(application: aws.Wsgi) -> aws.Wsgi:
-    """Let Terraform finish sending before it is answered.
+def delaying_terraform(application: aws.Wsgi) -> aws.Wsgi:
+    """Delay answers to Terraform until it has finished sending.
 
-    An answer that overtakes the end of the request's own bookkeeping has Go's HTTP client close the
-    connection under the answer ("use of closed network connection"). AWS is never that quick; a
-    busy machine is that slow.
+    If an answer arrives before Go's HTTP client has finished its request, the client closes the
+    connection ("use of closed network connection"). AWS never answers that fast, but the emulated
+    AWS can when the machine is busy.
     """
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -395,10 +395,10 @@ def unhurried(application: aws.Wsgi) -> aws.Wsgi:
 
 if __name__ == "__main__":
     keep_function_settings()
-    keep_what_calls_an_alias()
-    event_source_mapping.mend_kinesis()
+    keep_aliases()
+    event_source_mapping.fix_kinesis()
     evaluate_bucket_policy_conditions()
-    let_delete_markers_go()
+    allow_deleting_delete_markers()
     encode_names_in_lists_of_versions()
     limit_tables()
     add_budget_actions()
@@ -407,4 +407,4 @@ if __name__ == "__main__":
     moto = notifications.announcing_uploads(serving_deployed_code(aws.moto()))
     cloud = permissions.enforcing(moto)
     checked = aws.checking_presigned_urls(cloud, permissions.secret_of)
-    aws.serve(unhurried(knowing_pages_of_this_machine(checked)))
+    aws.serve(delaying_terraform(translating_page_origins(checked)))

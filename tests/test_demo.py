@@ -167,7 +167,7 @@ class TestPosting:
 
     def test_a_pause_beyond_patience_is_not_waited_for(self, serve: Serve) -> None:
         poster = self.poster(serve(Scripted((429, "3600"))))
-        with pytest.raises(Stopped, match=r"asks to wait for 3,600 s\."):
+        with pytest.raises(Stopped, match=r"requested a pause of 3,600 s\."):
             poster.post("a text", "key")
         assert self.time.pauses == []
 
@@ -260,7 +260,7 @@ class TestDemo:
         text.write_text("demonstration " * 2_000 + "encore " * 1_900)
         output, errors = demo(text, "", PYTHONIOENCODING="ascii").communicate(timeout=60)
         assert errors == ""
-        assert "the counts end with it" in output
+        assert "the counts are lost at the end" in output
         assert "Sent 5 pieces with 3,900 words (41,300 characters) in " in output
         assert " 0 retries." in output
         first, second = output.split("\n\n")[-1].splitlines()

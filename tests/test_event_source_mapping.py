@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local import aws
-from local.event_source_mapping import AGAIN_EVERY, EventSourceMapping
+from local.event_source_mapping import DUPLICATES_EVERY, EventSourceMapping
 from local.gateway import Event, FunctionError
 
 STREAM = "records"
@@ -97,7 +97,7 @@ def test_now_and_then_the_end_of_a_batch_comes_again(
     put: Callable[..., None], function: Recorder, mapping: Callable[..., EventSourceMapping]
 ) -> None:
     reader = mapping()
-    for number in range(AGAIN_EVERY):
+    for number in range(DUPLICATES_EVERY):
         put(str(number))
         reader.step()
     assert function.calls == [["0"], ["1"], ["1", "2"]]

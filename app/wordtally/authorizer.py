@@ -1,7 +1,7 @@
 """The authorizer's Lambda entry point: REQUEST type, payload format 2.0, simple response.
 
-The environment holds SHA-256 digests of the accepted keys (API_KEY_SHA256, hexadecimal, separated
-by commas), never a key. The API itself answers 401 to a request without the header.
+The variable API_KEY_SHA256 holds SHA-256 digests of the accepted keys, in hexadecimal and separated by
+commas; no variable holds a key. The API itself answers 401 to a request without the header.
 """
 
 import hashlib
@@ -23,6 +23,6 @@ def authorize(event: dict[str, Any], environment: Mapping[str, str]) -> dict[str
     key = (event.get("headers") or {}).get("x-api-key") or ""
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
     accepted = [known for known in environment.get("API_KEY_SHA256", "").split(",") if known]
-    # Compare every digest, each in constant time, so that timing reveals nothing.
+    # Compare with every digest in constant time, so that timing reveals nothing.
     matches = [hmac.compare_digest(digest, known) for known in accepted]
     return {"isAuthorized": any(matches)}

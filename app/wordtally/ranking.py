@@ -1,9 +1,9 @@
 """The ten most frequent words: their order, and the protocol that keeps their report exact.
 
-Counts only grow. The top ten after a request are therefore among the top ten before it and the
-words it just counted, whose new totals its own upserts returned: the published report is its own
-index, and a request need not read the table. docs/decisions/0001-report-protocol.md gives the
-reason for each step, and tests/test_interleavings.py checks the protocol exhaustively.
+Counts only grow. The top ten after a request are therefore among the previous top ten and the words
+that the request counted, whose new totals its own upserts returned. The published report is its own
+index, and a request need not read the table. docs/decisions/0001-report-protocol.md gives the reason
+for each step, and tests/test_interleavings.py checks the order of the steps exhaustively.
 """
 
 import heapq
@@ -19,24 +19,24 @@ from wordtally.work import Work, jittered_pause
 TOP = 10
 
 ALWAYS = 10**18
-"""A value for `scan_up_to_words`: scan at any size of the table."""
+"""Value for `scan_up_to_words` that scans a table of any size."""
 
 MAX_CONFLICTS = 100
-"""A request gives up after this many failed conditional writes. Each failure means that another
-request succeeded, so this many mean that more than a hundred requests publish at the same time."""
+"""Give up after this many failed conditional writes. Each failure means that another request succeeded,
+so this many in a row mean that more than a hundred requests are publishing at the same time."""
 
 
 @dataclass(frozen=True)
 class Report:
     top: tuple[tuple[str, int], ...]
-    """Word and total, most frequent first, ties in code point order; at most TOP."""
+    """At most TOP words with their totals, most frequent first, ties in code point order."""
     words_in_table: int
-    """How many distinct words the last full scan found."""
+    """Number of distinct words that the last full scan found."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What the bucket holds: the report, unless there is none or it cannot be read."""
+    """The bucket's contents. `report` is None if there is no report or it is malformed."""
 
     report: Report | None = None
     etag: str | None = None
@@ -45,22 +45,22 @@ class Published:
 
 
 class Conflict(Exception):
-    """Another request published since the etag was read."""
+    """Another request published after the etag was read."""
 
 
 class Counts(Protocol):
     """The total of every word, shared by all requests."""
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Add to the total of each word, atomically word by word. Return the new totals."""
+        """Add to the total of each word, atomically per word. Return the new totals."""
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Add the words of a text that were not added under its marker before. Return the totals of
-        all its words, as new as that or newer."""
+        """Add those words of a text that were not yet added under its marker. Return totals of all its
+        words that are at least as new as the additions."""
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
-        """Every word with its total, page by page and in no order; a total is as recent as
-        its page or more recent. `expected` is the approximate number of words, if it is known."""
+        """Every word with its total, page by page, in no particular order. A total is at least as new
+        as the call for its page. `expected` is the approximate number of words, if known."""
 
 
 class Reports(Protocol):
@@ -69,17 +69,17 @@ class Reports(Protocol):
     def read(self, work: Work) -> Published: ...
 
     def publish(self, report: Report, etag: str | None, work: Work) -> Published:
-        """Replace the report that was read with `etag` (None: there was none). Raise Conflict if it has
-        been replaced or deleted since."""
+        """Replace the report that was read under `etag` (None if there was none). Raise Conflict if the
+        bucket's report has changed since."""
 
 
 def top(totals: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
-    """The TOP most frequent words, in one pass that holds no more than TOP of them."""
+    """The TOP most frequent words, in one pass that keeps only TOP of them in memory."""
     return tuple(heapq.nsmallest(TOP, totals, key=lambda entry: (-entry[1], entry[0])))
 
 
 def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """The union of both, with the larger total of each word: counts only grow, so it is the later one."""
+    """Merge both. Of two totals for a word, keep the larger: counts only grow, so it is the newer."""
     missing = dict(known)
     for word, times in totals:
         yield word, max(times, missing.pop(word, 0))
@@ -87,7 +87,7 @@ def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterat
 
 
 class Ranking:
-    """One function instance's part in the protocol; it serves one request at a time.
+    """One function instance's part in the protocol. It serves one request at a time.
 
     `aside` runs the read concurrently with the upserts. `pause` waits before attempt n; by default for
     a random time.
@@ -107,9 +107,9 @@ class Ranking:
         self._aside = aside or ThreadPoolExecutor(1)
         self._pause = pause or jittered_pause
         self._last = Published()
-        # Whether a read found the report that this instance had published or read last, and no error or
-        # conflict has happened since. Then it need not read before the next publish. While other
-        # instances publish too, that would cause more failed publishes than it saves reads.
+        # Whether the last read found this instance's own report, with no failure since. If so, the next
+        # publish needs no read before it. While other instances publish too, skipping the read would
+        # cost more conflicts than it saves reads.
         self._alone = False
 
     def tally(
@@ -118,19 +118,19 @@ class Ranking:
         """Count `words` (exactly once if a marker is given) and make sure that the published report
         includes them.
 
-        A request scans the whole table when there is no report, and when the last scan found at
-        most `scan_up_to_words` words. Raise Unavailable if a store is unavailable, after
-        MAX_CONFLICTS failed publishes, or at the deadline.
+        A request scans the whole table if there is no report, or if the last scan found at most
+        `scan_up_to_words` words. Raise Unavailable if a store is unavailable, after MAX_CONFLICTS
+        failed publications, or if there is no time left.
         """
         return self.include(lambda: self._add(words, work, marker), work)
 
     def include(self, write: Callable[[], dict[str, int]], work: Work) -> Published:
         """Call `write`, which adds words and returns their new totals, and make sure that the published
-        report includes them; raises as `tally` does, and what `write` raises."""
+        report includes them. Raise the errors of `tally` and of `write`."""
         return self._include(write, work, self._scan_up_to_words)
 
     def reconcile(self, work: Work) -> Published:
-        """Repair the report from the table, whatever its size; raises as `tally` does."""
+        """Repair the report from a table of any size. Raise the errors of `tally`."""
         return self._include(dict, work, ALWAYS)
 
     def _include(
@@ -147,8 +147,8 @@ class Ranking:
             current = published.report
             if current is None or (first and current.words_in_table <= scan_up_to_words):
                 fresh = self._rank_by_scan(totals, current, work)
-                # The scan is older than the next etag, so it must not be published with that etag as it
-                # is. Merged like any other observation, it still repairs the report.
+                # After a conflict, the scan is older than the new etag, so it must not be published
+                # unchanged. Its totals can be merged like any others, and still repair the report.
                 totals = dict(merge(fresh.top, totals))
             else:
                 fresh = Report(top(merge(current.top, totals)), current.words_in_table)
@@ -168,12 +168,12 @@ class Ranking:
             elif not remembered:
                 self._last, self._alone = published, alone
                 return published
-            # The remembered report may have been deleted, so link only to one that was read.
+            # The remembered report may have been deleted, so read before returning its URL.
             published, remembered, first = self._reports.read(work), False, False
             alone = self._left(published)
 
     def _left(self, published: Published) -> bool:
-        """Whether this instance published or read it last."""
+        """Whether `published` is the report that this instance last published or read."""
         return published.etag is not None and published.etag == self._last.etag
 
     def _read_and(
@@ -183,7 +183,7 @@ class Ranking:
         try:
             totals = write()
         except BaseException:
-            reading.exception()  # waits: no call is in flight when the request is answered
+            reading.exception()  # waits, so that no call is in flight when the request is answered
             raise
         return reading.result(), totals
 

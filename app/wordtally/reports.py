@@ -13,10 +13,10 @@ from wordtally.work import Work
 
 KEY = "top.json"
 
-_WORDS_IN_TABLE = "words-in-table"  # user metadata: what the last full scan found
+_WORDS_IN_TABLE = "words-in-table"  # user metadata: number of words in the last full scan
 
-# 412: another etag is there. 409: another conditional write is in flight. NoSuchKey: the object
-# that If-Match names has been deleted.
+# 412: the etag has changed. 409: another conditional write is in flight. NoSuchKey: the object that
+# If-Match refers to has been deleted.
 _CONFLICTS = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
 
 
@@ -45,7 +45,7 @@ class S3Reports:
             **self._object,
             "Body": encode(report),
             "ContentType": "application/json",
-            # Browsers display it inline. They do not sniff JSON, so they never treat it as HTML.
+            # Browsers do not sniff JSON, so they never take the report for a page.
             "ContentDisposition": f'inline; filename="{KEY}"',
             "CacheControl": "no-cache",
             "Metadata": {_WORDS_IN_TABLE: str(report.words_in_table)},
@@ -70,14 +70,14 @@ class S3Reports:
         return f"{url.scheme}://{url.netloc}"
 
     def url(self, published: Published) -> str:
-        """A presigned URL (SigV4, regional virtual-host endpoint) of exactly this version."""
+        """A presigned URL (SigV4, regional virtual-hosted endpoint) of exactly this version."""
         version = {"VersionId": published.version_id} if published.version_id else {}
         return self._calls.presigned_url({**self._object, **version}, self._url_expiry_seconds)
 
 
 def _version_id(answer: Mapping[str, Any]) -> str | None:
     version_id = answer.get("VersionId")
-    # While versioning is suspended, the version is "null", and each write replaces the previous one.
+    # While versioning is suspended, every write replaces the version "null".
     return None if version_id == "null" else version_id
 
 
@@ -88,7 +88,7 @@ def encode(report: Report) -> bytes:
 
 
 def _decode(body: bytes, metadata: dict[str, str]) -> Report | None:
-    """None for anything that `publish` did not write: a scan then rebuilds the report."""
+    """Return None for anything that `publish` did not write; a scan then rebuilds the report."""
     try:
         entries = json.loads(body)["top10words"]
         report = Report(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 class SettingsError(Exception):
-    """The environment lacks variables or holds bad values; the message lists all of them."""
+    """Environment variables are missing or invalid. The message lists all of them."""
 
 
 @dataclass(frozen=True)
@@ -17,18 +17,18 @@ class Settings:
     presigned_url_expiry_seconds: int
     """1 to 604,800, the range that SigV4 allows."""
     scan_up_to_words: int
-    """A request scans the table if the last scan found at most this many words; 0 means never."""
+    """A request scans the table if the last scan found at most this many words; 0 disables scans."""
     markers_table: str
     idempotency_hours: int
-    """Hours for which an Idempotency-Key is valid: a text sent again under it is not counted again."""
+    """Hours for which a text is counted only once with its Idempotency-Key."""
     aws_client: str = "thin"
     """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
     max_file_words: int = 250_000
-    """Distinct words of a file in the inbox; more could not be written in the function's 15 minutes."""
+    """Maximum distinct words of a file in the inbox: the function writes for at most 15 minutes."""
     stream_name: str = ""
-    """The Kinesis stream for `Prefer: respond-async`; empty if there is none."""
+    """Kinesis stream for `Prefer: respond-async`; empty if there is none."""
     failure_queue_url: str = ""
-    """URL of the queue for records of the stream that cannot be counted."""
+    """Queue for records of the stream that cannot be counted."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -1,19 +1,19 @@
-"""What a word is: the default word boundaries of Unicode UAX #29, over `unicodedata` alone.
+"""Splits texts into words at the default word boundaries of Unicode UAX #29, with `unicodedata` alone.
 
-A text is normalised (NFKC) and case-folded, then translated, character by character, into a
-string of one-letter classes after the Word_Break property, and one regular expression over that
-string finds the words. `unicodedata` lacks Word_Break, so the classes are derived from the general
-category and the character's name (names never change, by the Unicode stability policy).
+A text is normalised (NFKC) and case-folded. Each character is then translated into a one-letter class
+that stands for its Word_Break property, and one regular expression finds the words in the string of
+classes. `unicodedata` lacks Word_Break, so the classes are derived from the general category and the
+character's name. (By the Unicode stability policy, names never change.)
 
-What the standard leaves open is decided like this:
-- Thai, Lao, Khmer, Myanmar and their kin want a dictionary; here a run of their letters is a word.
-- Ideographs, hiragana and numbers that are no digits (Ethiopic, say) are words one by one.
-- ' and ’ are one apostrophe.
-- A segment without letter or digit (punctuation, emoji, a lone _) is not a word.
-- Rule WB3c, emoji joined by ZWJ, is left out: it joins nothing that is a word.
-- Words that look the same are the same: a word loses its Default_Ignorable_Code_Points (soft
-  hyphen, bidi controls, variation selectors), but for ZWNJ and ZWJ between two of its letters.
-- Characters that Unicode 15 or later added are no part of a word, except ideographs.
+The standard leaves some cases open. This module decides them as follows:
+- Thai, Lao, Khmer, Myanmar and similar scripts need a dictionary; here a run of their letters is a word.
+- Each ideograph, hiragana letter and number that is not a digit (such as an Ethiopic one) is a word.
+- ' and ’ are the same apostrophe.
+- A segment without a letter or digit (punctuation, emoji, a lone _) is not a word.
+- Rule WB3c, for emoji joined by ZWJ, is left out, as it joins nothing that is a word.
+- Words that look the same are the same: Default_Ignorable_Code_Points (soft hyphen, bidi controls,
+  variation selectors) are removed, except ZWNJ and ZWJ between two letters of a word.
+- Characters that were added in Unicode 15 or later are not part of any word, except ideographs.
 """
 
 import re
@@ -26,21 +26,21 @@ from itertools import groupby
 from wordtally.errors import NoWords, WordTooLong
 
 MAX_WORD_BYTES = 1024
-"""In UTF-8; half of the 2,048 bytes that DynamoDB allows a partition key."""
+"""Size in UTF-8: half of the 2,048 bytes that DynamoDB allows for a partition key."""
 
 MAX_STRETCH = 65_536
-"""Characters of a stretch that cannot be cut; prose has a space every ten. A longer one is a word that is
-too long, or next to it. Bounds the memory of `split`."""
+"""Maximum characters without a place to cut; prose has a space about every ten. A longer stretch contains
+a word that is too long, or almost. The limit bounds the memory of `split`."""
 
 _LETTER, _HEBREW, _DIGIT, _KATAKANA = "A", "H", "N", "K"
-_JOINER = "_"  # ExtendNumLet: joins letters and digits, is no word by itself
-_SINGLE, _RUN = "I", "S"  # a word each, a word per run
-_EXTEND = "x"  # Extend, Format and ZWJ: rule WB4 keeps them with what they follow
-_ZERO_WIDTH = "z"  # ZWNJ and ZWJ, which are _EXTEND once the superfluous ones are gone
+_JOINER = "_"  # ExtendNumLet: joins letters and digits, but is not a word by itself
+_SINGLE, _RUN = "I", "S"  # each character is a word; each run is a word
+_EXTEND = "x"  # Extend, Format and ZWJ: rule WB4 attaches them to the character before
+_ZERO_WIDTH = "z"  # ZWNJ and ZWJ, which become _EXTEND after the superfluous ones are removed
 _OTHER = " "
 
-# Word_Break where category and name do not tell it (WordBreakProperty.txt of Unicode 17), less
-# what NFKC has replaced before.
+# Word_Break of characters whose category and name do not determine it (WordBreakProperty.txt of
+# Unicode 17), without those that NFKC replaces.
 _EXCEPTIONS = {
     "'": "'",
     '"': '"',
@@ -48,9 +48,9 @@ _EXCEPTIONS = {
     **dict.fromkeys("\u2018\u2019.", "."),  # MidNumLet
     **dict.fromkeys("\u0589\u060c\u060d\u066c\u07f8\u2044,;", ","),  # MidNum
     **dict.fromkeys("\u200c\u200d", _ZERO_WIDTH),
-    "\u200b": _OTHER,  # ZERO WIDTH SPACE parts words, unlike every other format character
+    "\u200b": _OTHER,  # ZERO WIDTH SPACE separates words, unlike every other format character
     "\u30fb": _OTHER,  # KATAKANA MIDDLE DOT
-    # Letters or digits to the standard, marks to the reader: Armenian and Hebrew punctuation and
+    # Letters or digits in the standard, but marks to readers: Armenian and Hebrew punctuation and
     # the signs that enclose Arabic numbers or are within them.
     **dict.fromkeys("\u055a\u055b\u055c\u055e\u058a\u05f3\u070f", _JOINER),
     **dict.fromkeys("\u0600\u0601\u0602\u0603\u0604\u0605\u066b\u06dd\u0890\u0891\u08e2", _JOINER),
@@ -70,7 +70,7 @@ _NAMES = {
 def _class_of(char: str) -> str:
     if char in _EXCEPTIONS:
         return _EXCEPTIONS[char]
-    if "\U00020000" <= char <= "\U00033fff":  # ideographs, of whichever Unicode version
+    if "\U00020000" <= char <= "\U00033fff":  # ideographs of every Unicode version
         return _SINGLE
     category = unicodedata.category(char)
     name = unicodedata.name(char, "")
@@ -83,14 +83,14 @@ def _class_of(char: str) -> str:
     if category == "Pc" or (category == "Sk" and name.startswith("MODIFIER LETTER ")):
         return _JOINER
     if category[0] == "L" or category == "Nl":
-        if not name:  # unicodedata knows no names of Tangut ideographs
+        if not name:  # unicodedata has no names for Tangut ideographs
             return _SINGLE
         return next((kind for start, kind in _NAMES.items() if name.startswith(start)), _LETTER)
     return _OTHER
 
 
 class _Classes(dict[int, str]):
-    """Code point to class letter, for str.translate; fills itself as characters turn up."""
+    """Maps code points to class letters for str.translate. Entries are added when first needed."""
 
     def __missing__(self, code_point: int) -> str:
         kind = self[code_point] = _class_of(chr(code_point))
@@ -99,9 +99,9 @@ class _Classes(dict[int, str]):
 
 _CLASSES = _Classes()
 
-# Interpreters disagree about characters newer than their own Unicode: 3.11 has Unicode 14, Lambda's
-# 3.12 has 15. What Unicode 15 to 18 added is therefore no part of a word anywhere. Only what would be
-# part of one is listed, and ranges extend over neighbours that Unicode 14 leaves unassigned too.
+# Python versions have different Unicode versions: 3.11 has Unicode 14, Lambda's 3.12 has 15. Characters
+# that Unicode 15 to 18 added are therefore not part of any word. The list has only those that would
+# be part of one. Its ranges include neighbours that are also unassigned in Unicode 14.
 _NEWER_BELOW_U10000 = (
     r"\u0558\u058b\u058c\u05c8\u05c9\u088f\u0897\u0b53\u0b54\u0c5c\u0cdc\u0cf3\u0ece"
     r"\u1acf-\u1af0\u1c89\u1c8a\u208f\u209d-\u209f\ua7cb-\ua7cf\ua7d2\ua7d4\ua7da-\ua7f1"
@@ -124,18 +124,18 @@ _NEWER = re.compile(
 )
 
 # Default_Ignorable_Code_Point (stable: its unassigned ranges are reserved), with U+FFA0 and U+3164,
-# which NFKC maps to one, but without U+200B, which parts words, and ZWNJ and ZWJ.
+# which NFKC maps to one, but without ZWNJ, ZWJ and U+200B, which separates words.
 _IGNORABLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200e\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
 
-# Every x* is rule WB4. Possessive quantifiers and atomic groups are avoided: CPython before 3.11.5
-# backtracks into them (python/cpython#106052). Greedy ones find the same words in linear time: after
-# the first character everything is optional, so the match never fails as a whole. Only an optional
-# part can fail, and only by giving back some of its own x*, which can never help: every lookahead
-# after an x* also fails at an x.
+# Every x* is rule WB4. The pattern has no possessive quantifiers and atomic groups, because CPython
+# before 3.11.5 backtracks into them (python/cpython#106052). Greedy quantifiers find the same words in
+# linear time. After the first character everything is optional, so the match as a whole never fails.
+# If an optional part fails, it can only backtrack within its own x*. That never helps, because every
+# lookahead after an x* also fails at an x.
 _LETTERS_AND_DIGITS = r"""
     (?: A[Ax]* (?: [:.']x*(?=[AH]) )?                                     # WB5, WB6, WB7
       | H[Hx]* (?! x | 'x*(?![xAH]) ) (?: [:.']x*(?=[AH]) | "x*(?=H) )?   # the same, WB7b, WB7c
@@ -156,20 +156,20 @@ _WORD = re.compile(
 )
 
 
-# Combining marks and what decomposes into nothing else; or punctuation, which does no harm.
+# Combining marks and characters that decompose only into marks. Any punctuation here is harmless.
 _MANY_MARKS = re.compile(r"[\W\uff9e\uff9f]{32,}")
 
 
 def _nfkc(text: str) -> str:
     """NFKC in linear time.
 
-    unicodedata takes n² steps to sort n combining marks, but n if they are sorted already.
+    unicodedata sorts n combining marks in n² steps, or in n steps if they are already sorted.
     """
     return unicodedata.normalize("NFKC", _MANY_MARKS.sub(_sorted, text))
 
 
 def _sorted(run: re.Match[str]) -> str:
-    """The run's decomposition, the marks between two starters (class 0) in canonical order."""
+    """Decompose the run, and put the marks between starters (class 0) into canonical order."""
     decomposed = "".join(unicodedata.normalize("NFKD", char) for char in run[0])
     stretches = groupby(decomposed, key=lambda char: unicodedata.combining(char) > 0)
     return "".join(
@@ -178,10 +178,10 @@ def _sorted(run: re.Match[str]) -> str:
 
 
 def _folded(text: str) -> str:
-    """`text` in NFKC and case-folded, without ignorable and newer characters."""
-    # They go before normalisation, so that a mark composes with the letter it then follows.
+    """`text` in NFKC, case-folded, without ignorable characters and those of newer Unicode versions."""
+    # Remove them before normalisation, so that a mark composes with the letter that it then follows.
     text = _IGNORABLE.sub("", _NEWER.sub(" ", text))
-    # Folding may take a text out of NFKC (U+1E9B under a cedilla does), hence the second time.
+    # Normalise again, as case folding may produce text that is not NFKC (U+1E9B with a cedilla).
     return unicodedata.normalize("NFKC", _nfkc(text).casefold())
 
 
@@ -191,7 +191,7 @@ _REPEATED = re.compile(r"([\u200c\u200d])\1*")
 
 
 def _without_superfluous_joiners(text: str, classes: str) -> str:
-    """Drop each ZWNJ and ZWJ that is not between two letters of a word or that repeats another.
+    """Drop each ZWNJ or ZWJ that is not between two letters of a word or that follows another.
 
     Marks belong to the letter before them: Indic conjuncts have a virama before the ZWJ.
     """
@@ -230,20 +230,19 @@ def split(text: str) -> list[str]:
 
 
 class Splitter:
-    """The words of a text that comes in blocks of any size: exactly those that `split` finds in the
-    whole, wherever the blocks end.
+    """Splits a text that arrives in blocks of any size, into the same words as `split` does.
 
-    Cuts before characters that no word extends over and that normalisation leaves alone. Raises
-    WordTooLong if a text has none in MAX_STRETCH characters.
+    The text is cut before characters that end every word and that normalisation does not change.
+    Raises WordTooLong if MAX_STRETCH characters contain no such character.
     """
 
     def __init__(self) -> None:
         self._rest = ""
 
     def feed(self, block: str) -> list[str]:
-        """The words that are complete with this block."""
+        """Add a block. Return the words that are now complete."""
         text = self._rest + block
-        # The rest was searched before, but for its last character's neighbour.
+        # The rest was searched before, except after its last character.
         for at in range(len(text) - 1, max(len(self._rest) - 1, 0), -1):
             if _begins_anew(text[at]):
                 self._rest = text[at:]
@@ -254,15 +253,15 @@ class Splitter:
         return []
 
     def end(self) -> list[str]:
-        """The words of what is left."""
+        """Return the words of the remaining text."""
         rest, self._rest = self._rest, ""
         return split(rest)
 
 
 @cache
 def _begins_anew(char: str) -> bool:
-    """Whether a text falls apart before this character: what is before it and what is after it have
-    the same words apart as together."""
+    """Whether a text can be cut before this character: the two parts then have the same words as the
+    whole."""
     return (
         char.translate(_CLASSES) in (_OTHER, _SINGLE)
         and unicodedata.combining(char) == 0

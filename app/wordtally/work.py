@@ -1,4 +1,4 @@
-"""The figures of a request, and its deadline."""
+"""A request's work so far, and its deadline."""
 
 import math
 import random
@@ -10,7 +10,7 @@ from wordtally.errors import Unavailable
 
 @dataclass
 class Work:
-    """What a request has done so far, for its log line, and its deadline."""
+    """Counters for a request's log line, and its deadline."""
 
     until: float = math.inf
     """Deadline for starting another call, as a `time.monotonic()` value."""
@@ -21,11 +21,11 @@ class Work:
     """Transactions and batch reads that DynamoDB throttled, in whole or in part, and were retried."""
     scanned_pages: int = 0
     malformed_items: int = 0
-    """Items left out because their total is not a whole number: another program wrote them."""
+    """Items that were skipped because their total is not a whole number. This product never writes such."""
     conflicts: int = 0
     publishes: int = 0
     set_aside: int = 0
-    """Records of the stream that cannot be counted."""
+    """Records of the stream that were set aside, as they cannot be counted."""
 
     def go_on(self) -> None:
         """Raise Unavailable if there is no time for another call."""
@@ -33,14 +33,14 @@ class Work:
             raise Unavailable("out of time")
 
     def figures(self) -> dict[str, int]:
-        """Everything that was done, by name."""
+        """All counters by name."""
         return {name: value for name, value in vars(self).items() if name != "until"}
 
 
 def jittered_pause(attempt: int, most_seconds: float = 0.16) -> None:
-    """Sleep with full jitter: up to 40 ms before attempt 2, about what a write takes, then 80 and 160.
+    """Sleep with full jitter: up to 40 ms before attempt 2 (about the time of a write), then 80 and 160.
 
-    Shorter pauses cause more conflicts and answer no sooner (bench/simulation.py). Throttling needs
-    longer ones.
+    Shorter pauses cause more conflicts without faster answers (bench/simulation.py). Throttling needs
+    longer pauses.
     """
     time.sleep(random.uniform(0, min(most_seconds, 0.04 * 2 ** min(attempt - 1, 9))))

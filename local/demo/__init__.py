@@ -1,1 +1,1 @@
-"""`make demo`: post a text file, in pieces that the API takes, and draw the report."""
+"""`make demo`: post a text file in pieces that the API accepts, and draw the report."""

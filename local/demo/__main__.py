@@ -1,4 +1,4 @@
-"""FILE, URL and API_KEY are in the environment; without URL the demo serves the product itself."""
+"""The environment has FILE, URL and API_KEY. Without URL the demo serves the product itself."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ KEYS = (
     "keeps keys for idempotency_hours (24 by default)."
 )
 OWN_SERVER = (
-    "Without URL= the demo serves the product itself, and the counts end with it.\n"
-    "To be able to resume a demo, start `make run` first, and then run\n"
+    "Without URL= the demo serves the product itself, and the counts are lost at the end.\n"
+    "To be able to resume the demo, start `make run` first, and then run\n"
     "`make demo URL=http://127.0.0.1:8080/`."
 )
 
 
 def main() -> None:
-    # Replace letters that the terminal's encoding lacks.
+    # Replace characters that the terminal's encoding lacks.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     file = Path(os.environ.get("FILE") or "examples/alice.txt")
     url = os.environ.get("URL", "")
@@ -39,7 +39,7 @@ def main() -> None:
     if url:
         again = "Run the same command again to resume: nothing is counted twice."
     else:
-        again = "The counts ended with the demo's own server; resuming needs URL=."
+        again = "The counts are lost, as the demo's own server has stopped. Resuming needs URL=."
     counted = 0
     try:
         print(KEYS if url else OWN_SERVER, flush=True)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def text_of(file: Path) -> str:
-    """Exit with a sentence for a file that is not there, not readable or not UTF-8."""
+    """Exit with a message if the file is missing, unreadable or not UTF-8."""
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def text_of(file: Path) -> str:
 
 
 def own_server(api_key: str) -> contextlib.AbstractContextManager[str]:
-    os.environ["PORT"] = "0"  # beside the server of `make run`
+    os.environ["PORT"] = "0"  # any free port, as `make run` may be serving
     return serving(api_key)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 def chart(entries: Sequence[tuple[str, int]], columns: int, encoding: str) -> Iterator[str]:
     """A line for each word, at most `columns` cells wide: its total, a bar, the word.
 
-    The word comes last, so that a terminal which reorders right-to-left words or draws a character
-    wider than expected moves nothing else.
+    The word comes last, so that nothing else moves if a terminal reorders right-to-left words or draws
+    a character wider than expected.
     """
     block, ellipsis = ("█", "…") if _can_encode("█…", encoding) else ("#", "...")
     totals = [f"{times:,}" for _, times in entries]
@@ -28,7 +28,7 @@ def width(text: str) -> int:
 
 
 def shortened(text: str, cells: int, ellipsis: str) -> str:
-    """`text`, or as much of its beginning as fits into `cells` with an ellipsis."""
+    """`text`, or its beginning and an ellipsis if `text` is wider than `cells`."""
     if width(text) <= cells:
         return text
     room = cells - len(ellipsis)

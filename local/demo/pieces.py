@@ -11,7 +11,7 @@ from wordtally.http import MAX_CHARACTERS
 @dataclass(frozen=True)
 class Piece:
     key: str
-    """Depends only on the whole text and the piece's number, so a second run sends the same key."""
+    """The key depends only on the whole text and the piece's number, so a second run sends it again."""
 
     text: str
     words: int
@@ -28,9 +28,9 @@ def pieces_of(text: str) -> list[Piece]:
 
 
 def cut(text: str, most: int = MAX_CHARACTERS) -> Iterator[str]:
-    """`text` in order, in parts of at most `most` characters, cut before white space.
+    """Parts of `text`, in order, of at most `most` characters each, cut before white space.
 
-    A stretch of more than `most` characters without white space is cut after `most`.
+    If `most` characters have no white space, the cut is after them.
     """
     start = 0
     while len(text) - start > most:

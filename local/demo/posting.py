@@ -15,13 +15,13 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 PATIENCE_SECONDS = 180.0
-"""Give up on a text after this time of throttling, 503 or lost connections."""
+"""Give up on a text after so many seconds of throttling, 503 or lost connections."""
 
 PATIENCE_WITH_ERRORS_SECONDS = 60.0
-"""Give up on a text after this time of 500, 502 or 504, which may be a permanent error."""
+"""Give up on a text after so many seconds of 500, 502 or 504, which may be permanent errors."""
 
 PATIENCE_AT_FIRST_SECONDS = 10.0
-"""Give up on a server after this time without any answer. The URL may be wrong."""
+"""Give up on a server after so many seconds without any answer. The URL may be wrong."""
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 20.0
@@ -34,7 +34,7 @@ _NO_ANSWER = (
 
 
 class Stopped(Exception):
-    """A sentence that says why no more is posted."""
+    """A sentence that says why posting stopped."""
 
 
 class _Failure(Exception):
@@ -67,7 +67,7 @@ class Poster:
         self._answered = False
 
     def post(self, text: str, key: str) -> str:
-        """The report's URL. Raise Stopped for a refusal, or when patience runs out."""
+        """Return the report's URL. Raise Stopped if the text is refused or the time is up."""
         began = self._clock()
         for failures in itertools.count():
             try:
@@ -118,7 +118,7 @@ class Poster:
             return f"{self._url} gave {failure}. Is the URL right, and is the product running?"
         if failure.retry_after_seconds > failure.patience_seconds:
             return (
-                f"{self._url} answered {failure} and asks to wait for"
+                f"{self._url} answered {failure} and requested a pause of"
                 f" {failure.retry_after_seconds:,.0f} s."
             )
         return f"Still {failure} after {attempts} attempts in {spent:.0f} s."
@@ -147,7 +147,7 @@ def _sentence(answer: requests.Response) -> str:
 
 
 def top_words(report: str) -> list[tuple[str, int]]:
-    """The words and totals of the report at a URL. Raise Stopped if it cannot be read."""
+    """Return the words and totals in the report at a URL. Raise Stopped if it cannot be read."""
     try:
         entries = requests.get(report, timeout=60).json()["top10words"]
         return [(entry["word"], entry["times"]) for entry in entries]

@@ -1,4 +1,4 @@
-"""The port: an operation's name and its parameters in, its answer out, in botocore's terms."""
+"""The port: takes an operation's name and parameters, returns its answer, both in botocore's terms."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ Parameters = Mapping[str, Any]
 
 
 def ignore(_: AwsError) -> None:
-    """Do nothing about a call that is retried."""
+    """Ignore a retry."""
 
 
 class Client(Protocol):
@@ -35,4 +35,4 @@ class Client(Protocol):
         """
 
     def presigned_url(self, parameters: Mapping[str, str], expires_seconds: int) -> str:
-        """A URL of the object that GetObject's parameters Bucket, Key and VersionId name."""
+        """A presigned URL of an object. `parameters` are GetObject's Bucket, Key and VersionId."""

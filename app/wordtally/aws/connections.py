@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one host, over connections that are kept open, on one event loop.
+"""HTTP/1.1 to one host, over persistent connections, on one event loop.
 
 An exchange returns a complete response or raises NoResponse. A connection is used again only if its
 last response was complete, nothing followed it, and neither side is closing the connection.
@@ -18,10 +18,10 @@ from typing import Any
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
-"""DynamoDB returns 16 MB of items at most; as JSON they are larger."""
+"""DynamoDB returns at most 16 MB of items, which are larger as JSON."""
 
 LOOKUP_SECONDS = 5
-"""How long the result of a DNS lookup is used: a batch opens all its connections with one."""
+"""How long the result of a DNS lookup is kept, so that a batch needs only one lookup."""
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: .*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -30,7 +30,7 @@ _CHUNK_LENGTH = re.compile(rb"([0-9A-Fa-f]{1,7})[ \t]*(?:;.*)?")
 
 
 class NoResponse(Exception):
-    """A network failure; the message is its kind. Unless `sent`, the host received nothing."""
+    """A network failure; the message names its kind. Unless `sent`, the host received nothing."""
 
     def __init__(self, kind: str, *, sent: bool = True) -> None:
         super().__init__(kind)
@@ -41,22 +41,22 @@ class NoResponse(Exception):
 class Response:
     status: int
     headers: Mapping[str, str]
-    """Names in lowercase."""
+    """Header names are in lowercase."""
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     connect_seconds: float = 1
-    """For the DNS lookup, all addresses and the TLS handshake together."""
+    """Limit for the DNS lookup, all addresses and the TLS handshake together."""
     answer_seconds: float = 2
-    """From sending a request to the last byte of its response."""
+    """Limit from sending a request to the last byte of its response."""
     idle_seconds: float = 30
     """How long an idle connection is kept. DynamoDB closes it after 60 to 90 s."""
 
 
 def message(method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    """A request. Raises ValueError if a header's value is not one line of ASCII."""
+    """Encode a request. Raise ValueError if a header's value is not one line of ASCII."""
     lines = [f"{method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines += [f"content-length: {len(body)}", "accept-encoding: identity"]
@@ -67,7 +67,7 @@ def message(method: str, target: str, headers: Mapping[str, str], body: bytes = 
 
 
 class _Connection(asyncio.Protocol):
-    """Faster than asyncio's streams, and it knows whether a response has left anything unread."""
+    """Faster than asyncio's streams. It also knows whether unread bytes follow a response."""
 
     idle_since: float
 
@@ -98,7 +98,7 @@ class _Connection(asyncio.Protocol):
             self._waiting.set_result(None)
 
     def is_clean(self) -> bool:
-        """Whether everything was read and sent, and neither side has closed."""
+        """Whether everything was sent and read, and neither side has closed the connection."""
         unsent = self._transport.get_write_buffer_size()
         return not (self._received or unsent or self._ended or self._transport.is_closing())
 
@@ -109,7 +109,7 @@ class _Connection(asyncio.Protocol):
         """The response, and whether the host keeps the connection open after it."""
         self._transport.write(request)
         status = 100
-        while status < 200:  # 100 Continue and its like, which no request here asks for
+        while status < 200:  # informational, such as 100 Continue, which no request here expects
             version, status, headers = _parse_head(await self._until(b"\r\n\r\n"))
         body = b"" if status in (204, 304) else await self._body(headers)
         if headers.get("x-amz-crc32", str(checksum := zlib.crc32(body))) != str(checksum):
@@ -121,7 +121,7 @@ class _Connection(asyncio.Protocol):
         length, encoding = headers.get("content-length"), headers.get("transfer-encoding")
         if encoding is None and length is not None and _LENGTH.fullmatch(length):
             return await self._exactly(int(length))
-        # AWS always announces a length. Without one, a body cut off would look complete.
+        # AWS always sends a length. Without one, a truncated body would look complete.
         if encoding is None or encoding.lower() != "chunked" or length is not None:
             raise NoResponse("malformed response")
         body = bytearray()
@@ -181,7 +181,7 @@ def _parse_head(head: bytes) -> tuple[int, int, dict[str, str]]:
 
 
 class Host:
-    """One host, for as many exchanges at once as there are callers."""
+    """One host, for any number of concurrent exchanges."""
 
     def __init__(
         self, name: str, port: int, tls: ssl.SSLContext | None, timeouts: Timeouts
@@ -195,7 +195,7 @@ class Host:
         self._looked_up = 0.0
 
     async def exchange(self, request: bytes, until: float) -> Response:
-        """The response to the request, before the loop's clock reads `until`."""
+        """Return the response to the request. `until` is the deadline by the loop's clock."""
         connection = self._take() or await self._connect(until)
         keep = False
         try:
@@ -216,10 +216,10 @@ class Host:
             self._idle.pop().drop()
 
     def _take(self) -> _Connection | None:
-        """The last connection that was used and is still good.
+        """Return the most recently used connection that is still usable.
 
-        By the wall clock: Lambda freezes the process between requests, and with it possibly the
-        monotonic clock.
+        Idle time is measured by the wall clock: Lambda freezes the process between requests, which may
+        stop the monotonic clock.
         """
         while self._idle:
             connection = self._idle.pop()
@@ -239,7 +239,7 @@ class Host:
             raise NoResponse(type(error).__name__, sent=False) from None
 
     async def _open(self) -> _Connection:
-        """To the first address that accepts. A retry tries them in another order."""
+        """Connect to the first address that accepts. A retry tries the addresses in another order."""
         addresses, failure = await self._addresses(), OSError()
         for address in random.sample(addresses, len(addresses)):
             try:

@@ -17,7 +17,7 @@ _IP_ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
 class Endpoint:
     scheme: str
     host: str
-    """As in the Host header: without the scheme's default port."""
+    """Value of the Host header, without the scheme's default port."""
     base_path: str
 
     @classmethod
@@ -32,8 +32,8 @@ class Endpoint:
         )
 
     def of_bucket(self, bucket: str) -> "Endpoint":
-        """Virtual-host style. Path style for IP addresses, and for names that a wildcard
-        certificate does not cover."""
+        """The bucket's endpoint, in virtual-hosted style. IP addresses, and buckets whose names a wildcard
+        certificate does not cover, need path style."""
         name = re.sub(r":[0-9]+$", "", self.host)
         if _IP_ADDRESS.fullmatch(name) or ("." in bucket and self.scheme == "https"):
             return Endpoint(self.scheme, self.host, f"{self.base_path}/{bucket}")
@@ -54,7 +54,7 @@ _DNS_SUFFIXES = {
     "us-isof-": "csp.hci.ic.gov",
     "eu-isoe-": "cloud.adc-e.uk",
 }
-"""By the beginning of a region's name; all other partitions have amazonaws.com."""
+"""Keyed by the prefix of a region's name. All other partitions have amazonaws.com."""
 
 
 def endpoint(service: str, region: str, environment: Mapping[str, str]) -> Endpoint:
@@ -68,8 +68,9 @@ def endpoint(service: str, region: str, environment: Mapping[str, str]) -> Endpo
 
 
 def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
-    """Verifies hosts against AWS_CA_BUNDLE or the system's certificates. Takes tens of
-    milliseconds of CPU. Raises RuntimeError if there are none, since every handshake would fail."""
+    """A context that verifies hosts against AWS_CA_BUNDLE or the system's certificates. Creating it takes
+    tens of milliseconds of CPU. Raise RuntimeError if no certificates exist, as every handshake would
+    fail."""
     context = ssl.create_default_context(cafile=environment.get("AWS_CA_BUNDLE") or None)
     directory = ssl.get_default_verify_paths().capath  # OpenSSL reads its files on demand
     if not context.cert_store_stats()["x509_ca"] and not (
@@ -80,7 +81,7 @@ def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def credentials(environment: Mapping[str, str]) -> Credentials:
-    """Those that Lambda gives a function; raises RuntimeError without any."""
+    """The credentials that Lambda gives a function. Raise RuntimeError if there are none."""
     key_id = environment.get("AWS_ACCESS_KEY_ID")
     secret = environment.get("AWS_SECRET_ACCESS_KEY")
     if not key_id or not secret:

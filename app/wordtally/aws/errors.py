@@ -1,21 +1,21 @@
-"""How a call can fail, what AWS's error codes mean, and how long to wait before another attempt."""
+"""Errors of calls, the meaning of AWS's error codes, and the pause before a retry."""
 
 import random
 from typing import Any
 
 MAX_ATTEMPTS = 3
-"""For faults. Throttling and conflicts with a transaction are retried until the deadline."""
+"""Limit for faults. Throttling and conflicts with a transaction are retried until the deadline."""
 
 
 class AwsError(Exception):
-    """AWS refused a call, and a retry would not change the answer: a missing permission, say.
+    """AWS refused a call, and a retry would not change the answer, as with a missing permission.
 
-    The message names the operation and AWS's error code or the kind of network failure; it never
-    holds a value, a host or text of the answer.
+    The message names the operation and AWS's error code or the kind of network failure. It never
+    contains a value, a host or text from the answer.
     """
 
     completed = 0
-    """How many calls of the batch succeeded."""
+    """Number of calls of the batch that succeeded."""
 
     def __init__(
         self,
@@ -32,36 +32,36 @@ class AwsError(Exception):
         self.status = status
         """The HTTP status; 0 if there was no answer."""
         self.without_effect = without_effect
-        """The call surely changed nothing, in any of its attempts."""
+        """Whether it is certain that no attempt of the call had an effect."""
         self.reasons = reasons
-        """Of TransactionCanceledException: DynamoDB's CancellationReasons, as they came."""
+        """DynamoDB's unchanged CancellationReasons, for TransactionCanceledException."""
 
 
 class AwsUnavailable(AwsError):
-    """There was no usable answer in time. Only the subclasses are retried."""
+    """There was no usable answer before the deadline. Only the subclasses are retried."""
 
 
 class Fault(AwsUnavailable):
-    """A network failure or a 5xx: retried a few times, within the retry budget."""
+    """A network failure or a 5xx. Retried a few times, within the retry budget."""
 
 
 class Busy(AwsUnavailable):
-    """A transaction is using the item: retried for as long as there is time."""
+    """A transaction is using the item. Retried until the deadline."""
 
 
 class Throttled(Busy):
-    """Too many calls: retried likewise, with fewer calls in flight."""
+    """Too many calls. Retried until the deadline, with fewer calls in flight."""
 
 
 _KINDS: dict[str, tuple[type[AwsError], bool]] = {
-    # Without effect, as AWS documents; all but the first are in botocore's standard mode, too.
+    # AWS documents that these have no effect. botocore's standard mode has all but the first, too.
     **dict.fromkeys(
         [
-            "KMSThrottlingException",  # by the key of the stream
+            "KMSThrottlingException",  # from the stream's key
             "LimitExceededException",
             "ProvisionedThroughputExceededException",
             "RequestLimitExceeded",
-            "RequestThrottled",  # by SQS
+            "RequestThrottled",  # from SQS
             "SlowDown",
             "ThrottledException",
             "Throttling",
@@ -74,11 +74,11 @@ _KINDS: dict[str, tuple[type[AwsError], bool]] = {
     "TransactionInProgressException": (Busy, False),  # the first attempt may still commit
     "RequestTimeout": (Fault, True),  # S3 answers 400 if the body does not arrive
 }
-"""The class of an error code, and whether the call surely had no effect."""
+"""For each error code: its class, and whether it is certain that the call had no effect."""
 
 
 def failure(operation: str, code: str, status: int, reasons: Any = None) -> AwsError:
-    """The error that AWS's error code and HTTP status stand for."""
+    """The error for an AWS error code and an HTTP status."""
     kind: tuple[type[AwsError], bool] = (AwsError, True)
     if status >= 500:
         kind = (Fault, False)
@@ -97,7 +97,7 @@ _PAUSES: dict[type[AwsError], tuple[float, float]] = {
 
 
 def pause_seconds(error: AwsError, attempts: int) -> float | None:
-    """With full jitter, after so many attempts; None for an error that must not be retried."""
+    """The pause after so many attempts, with full jitter; None if the error must not be retried."""
     if type(error) not in _PAUSES:
         return None
     first, most = _PAUSES[type(error)]

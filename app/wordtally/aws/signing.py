@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, in headers and in the query of a URL. No I/O, no clock."""
+"""AWS Signature Version 4, in headers and in the query of a URL. It does no I/O and reads no clock."""
 
 import hmac
 import time
@@ -33,8 +33,8 @@ def canonical_request(
 ) -> tuple[str, str]:
     """The canonical request, and the names of its headers for SignedHeaders.
 
-    `path` and `query` are encoded, header names lowercase. The path is signed as it is: that is
-    S3's rule, and for other services right for "/" only.
+    `path` and `query` are encoded, header names are lowercase. The path is signed unchanged. That is
+    S3's rule; for other services, it is correct only for "/".
     """
     if query:
         query = "&".join(sorted(query.split("&"), key=lambda pair: pair.partition("=")))
@@ -45,7 +45,7 @@ def canonical_request(
 
 @lru_cache(maxsize=8)
 def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
-    """Kept, as it is the same for a day and costs as much as four signatures."""
+    """The signing key. It is cached, as it is valid for a day and costs as much as four signatures."""
     key = f"AWS4{secret}".encode()
     for part in (day, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -53,7 +53,7 @@ def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
 
 
 class Signer:
-    """Signs requests to one service at one time (seconds since 1970)."""
+    """Signs requests to one service at one point in time (seconds since 1970)."""
 
     def __init__(self, credentials: Credentials, region: str, service: str, now: float) -> None:
         self._credentials = credentials
@@ -73,7 +73,7 @@ class Signer:
     def headers(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> dict[str, str]:
-        """`headers`, which include `host`, and those that sign all of them."""
+        """Return `headers`, which include `host`, with the headers that sign all of them."""
         payload = sha256(body).hexdigest()
         signed = {**headers, "x-amz-date": self._time}
         if self._credentials.token:

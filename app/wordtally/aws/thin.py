@@ -1,6 +1,6 @@
-"""The thin client: sends calls, many at once, and retries them until their deadline.
+"""The thin client: sends calls, many concurrently, and retries them until their deadline.
 
-One event loop in one daemon thread, which the first call starts, does all the work; callers wait.
+The first call starts a daemon thread, whose event loop does all the work while callers wait.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from .errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled, pa
 from .signing import Signer
 
 CONNECTIONS = 64
-"""The most calls of a batch in flight at once."""
+"""Maximum number of a batch's calls in flight."""
 
 FIRST_CONNECTIONS = 16
-"""Calls of a batch in flight at its start; each success adds one. With little CPU, the TLS handshakes
-of all connections at once would take longer than the connect timeout."""
+"""Number of a batch's calls in flight at its start; each success adds one. With little CPU, concurrent
+TLS handshakes of all connections would exceed the connect timeout."""
 
 BUDGET, RETRY_COST = 500, 5
-"""As in the SDKs' standard mode: a retry after a fault costs 5, refunded on success; any other success
-refunds 1. When most calls fail, the client soon stops retrying."""
+"""Retry budget, as in the SDKs' standard mode: a retry after a fault costs 5, which its success refunds;
+any other success refunds 1. If most calls fail, the client soon stops retrying."""
 
 TIMEOUTS = Timeouts()
 
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 class ThinClient:
     """Implements Client on this package's own connections. Thread-safe.
 
-    Reads the credentials from `environment` again for every call. Making a client does no network
+    It reads the credentials from `environment` again for every call. Creating a client does no network
     I/O, but creates the TLS context.
     """
 
@@ -86,7 +86,7 @@ class ThinClient:
         return f"{place.scheme}://{place.host}{path}?{query}"
 
     def close(self) -> None:
-        """Close all connections and end the thread, when no call is in flight."""
+        """Close all connections and end the thread. No call may be in flight."""
         if self._loop:
             asyncio.run_coroutine_threadsafe(self._close_hosts(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -97,7 +97,7 @@ class ThinClient:
     async def _close_hosts(self) -> None:
         for host in self._hosts.values():
             host.close()
-        await asyncio.sleep(0)  # the loop closes their sockets in its next turn
+        await asyncio.sleep(0)  # the loop closes their sockets in its next iteration
 
     def _wait(self, work: Coroutine[Any, Any, _T], operation: str, until: float) -> _T:
         with self._starting:
@@ -112,10 +112,10 @@ class ThinClient:
         except TimeoutError:
             raise AwsUnavailable(operation, "no answer in time", without_effect=False) from None
         finally:
-            future.cancel()  # unless it is done
+            future.cancel()  # no effect if the call is done
 
     async def send(self, operation: str, request: operations.Request, until: float) -> Answer:
-        """One attempt, signed at this moment with the credentials of this moment."""
+        """Make one attempt, signed with the current time and credentials."""
         place = self._endpoints[request.service]
         if request.bucket is not None:
             place = place.of_bucket(request.bucket)
@@ -143,8 +143,8 @@ class ThinClient:
 class _Batch:
     """The concurrent calls of one `call_each`.
 
-    Each of its workers makes one call after the other. How many there may be adapts as TCP's window
-    does: one more for each success, half after a throttle, and from then on one more for as many
+    Each worker makes one call after another. The limit on workers adapts like TCP's congestion window:
+    each success adds one. A throttled call halves the limit; from then on it grows by one after as many
     successes as there are workers.
     """
 
@@ -182,19 +182,19 @@ class _Batch:
         self._group.create_task(self._work())
 
     async def _work(self) -> None:
-        """Until no call is left, one has failed, or there are too many workers."""
+        """Make calls until none is left, one has failed, or there are too many workers."""
         try:
             for index, parameters in self._calls:
                 if self._failure:
                     break
                 if self._workers + 1 <= self._limit:
-                    self._add_worker()  # which takes the next call, and so on
+                    self._add_worker()  # the new worker takes the next call, and adds another worker
                 self._answers[index] = await self._call(parameters)
                 more = 1 / self._limit if self._halved_at else 1
                 self._limit = min(self._client.connections, self._limit + more)
                 if self._workers > self._limit:
                     break
-        except Exception as failure:  # noqa: BLE001 - `run` raises it when all workers have ended
+        except Exception as failure:  # noqa: BLE001 - `run` raises it after all workers have ended
             self._failure = self._failure or failure
             self._failed.set()
         finally:
@@ -230,7 +230,7 @@ class _Batch:
             self._limit = max(1, min(self._limit, self._workers) / 2)
 
     async def _pause(self, error: AwsError, attempts: int, faults: int) -> bool:
-        """Wait before another attempt, with full jitter; False if there must not be one."""
+        """Wait before a retry, with full jitter. Return False if a retry is not allowed."""
         seconds = pause_seconds(error, attempts)
         if seconds is None or self._failure or faults == MAX_ATTEMPTS:
             return False

@@ -1,8 +1,7 @@
-"""The page that `GET /` serves: one HTML document, made of the files beside this one.
+"""The page that `GET /` serves: one HTML document, built from the files in this directory.
 
-`index.html` names its style sheet and scripts as any page does. They are put in the place of the
-elements that name them, so that the browser fetches nothing else, and the Content-Security-Policy
-allows these and no others, by their hashes.
+`index.html` refers to its style sheet and scripts as any page does. They are inlined, so that the
+browser fetches nothing else. The Content-Security-Policy allows only them, by their hashes.
 """
 
 import base64
@@ -28,9 +27,9 @@ class Document:
     policy: str
     """The Content-Security-Policy."""
     compressed: bytes = field(repr=False)
-    """`html` as gzip; the same bytes each time."""
+    """`html`, compressed by gzip. The bytes are always the same."""
     etag: str
-    """Weak, as it is the same for both encodings. It covers the policy too, which a 304 leaves as it is."""
+    """A weak ETag, as both encodings share it. It covers the policy too, which a 304 does not update."""
 
 
 def answer(event: dict[str, Any], reports_origin: str) -> Answer:
@@ -38,7 +37,7 @@ def answer(event: dict[str, Any], reports_origin: str) -> Answer:
     headers = event.get("headers") or {}
     document = _document(reports_origin)
     common = {
-        "cache-control": "no-cache",  # ask each time: a deployment changes page and function at once
+        "cache-control": "no-cache",  # revalidate, as each deployment may change the page
         "etag": document.etag,
         "vary": "accept-encoding",
         "content-security-policy": document.policy,
@@ -93,12 +92,12 @@ def _read(name: str) -> str:
 
 def _matches(if_none_match: str, etag: str) -> bool:
     """The weak comparison of RFC 9110, section 13.1.2."""
-    tags = re.findall('"[^"]*"', if_none_match)  # which may contain commas
+    tags = re.findall('"[^"]*"', if_none_match)  # tags may contain commas
     return if_none_match.strip() == "*" or etag.removeprefix("W/") in tags
 
 
 def _takes_gzip(accept_encoding: str) -> bool:
-    """RFC 9110, section 12.5.3, but for the client that prefers no encoding at all to gzip."""
+    """RFC 9110, section 12.5.3, except that a preference for no encoding over gzip is ignored."""
     weights = {}
     for coding in re.sub(r"\s", "", accept_encoding.lower()).split(","):
         name, _, weight = coding.partition(";")

@@ -1,9 +1,9 @@
 "use strict";
 
-/** An answer other than success, with a sentence for the person who looks at the page. */
+/** An answer other than success, with a sentence for the user. */
 class Refusal extends Error {
   /**
-   * @param {string} code the contract's, or one of `API_CODES`, or `lost`
+   * @param {string} code a code of the contract, one of `API_CODES`, or `lost`
    * @param {string} sentence
    * @param {number} retryAfterSeconds
    */
@@ -13,8 +13,8 @@ class Refusal extends Error {
     this.retryAfterSeconds = retryAfterSeconds;
   }
 
-  /** Whether the same request may be answered differently in a moment. */
-  get passes() {
+  /** Whether a retry may succeed. */
+  get isTransient() {
     return ["throttled", "unavailable", "timeout", "crashed", "lost"].includes(this.code);
   }
 
@@ -24,7 +24,7 @@ class Refusal extends Error {
   }
 }
 
-/** What the HTTP API answers itself, without the function, has a status but no code. */
+/** Codes for answers of the HTTP API itself, which have only a status. */
 const API_CODES = /** @type {Record<number, string>} */ ({
   401: "key_missing",
   403: "key_refused",
@@ -38,7 +38,7 @@ const API_CODES = /** @type {Record<number, string>} */ ({
   504: "timeout",
 });
 
-/** Where the function's own sentence is for people who write programs, and where there is none. */
+/** Sentences for codes whose own sentence is missing or addresses programmers. */
 const SENTENCES = /** @type {Record<string, string>} */ ({
   key_missing: "Enter the key you got from the service's operator.",
   key_refused: "This key was refused. Enter another one.",
@@ -64,7 +64,7 @@ class Api {
     try {
       this.#key = sessionStorage.getItem("key") ?? "";
     } catch {
-      // The browser keeps nothing, so the key lasts until the page is left.
+      // The browser stores nothing, so the key lasts until the user leaves the page.
     }
   }
 
@@ -82,7 +82,7 @@ class Api {
   }
 
   /**
-   * Count a text. Under the same idempotency key it is counted once.
+   * Count a text. It is counted once per idempotency key.
    *
    * @param {string} text
    * @param {string} idempotencyKey
@@ -114,7 +114,7 @@ class Api {
     const headers = new Headers(request.headers);
     const key = this.#key;
     if (/[^!-~]/.test(key)) {
-      throw new Refusal("key_refused", SENTENCES.key_refused); // no header can carry it
+      throw new Refusal("key_refused", SENTENCES.key_refused); // not allowed in a header
     }
     if (key) {
       headers.set("x-api-key", key);
@@ -132,14 +132,14 @@ class Api {
     const seconds = Number(answer.headers.get("retry-after")) || 0;
     const refusal = new Refusal(code, sentence + id, Math.min(Math.max(seconds, 0), 60));
     if (refusal.wantsKey && key !== this.#key) {
-      return this.#link(path, request); // another key was entered meanwhile
+      return this.#link(path, request); // another key was entered in the meantime
     }
     throw refusal;
   }
 }
 
 /**
- * An answer and its JSON; `{}` if it is not a JSON object.
+ * Return an answer and its JSON, or `{}` if the body is not a JSON object.
  *
  * @param {string} url
  * @param {RequestInit} request

@@ -60,7 +60,7 @@ let begun = 0;
 let shown = 0;
 
 /**
- * Show the report that a URL opens, unless a newer one is shown by then.
+ * Fetch the report from a URL and show it, unless a newer report is already shown.
  *
  * @param {string} url
  */
@@ -89,11 +89,11 @@ function showTrouble(refusal) {
     sentence = "Enter the API key to see the report.";
   }
   if (reportTrouble.textContent !== sentence) {
-    reportTrouble.textContent = sentence; // which is announced
+    reportTrouble.textContent = sentence; // screen readers announce the change
   }
 }
 
-/** @returns {Promise<boolean>} whether a renewal soon makes sense */
+/** @returns {Promise<boolean>} whether it succeeded; a missing report is not a failure */
 async function renew() {
   const before = begun;
   try {
@@ -143,7 +143,7 @@ let posting;
 async function postPiece(piece, key) {
   try {
     const url = await api.post(piece, key);
-    // Counted, whether or not the report opens.
+    // The text is counted, even if the report cannot be opened.
     show(url).then(
       () => renewal.later(),
       () => renewal.now(),
@@ -158,7 +158,7 @@ async function postPiece(piece, key) {
 
 /**
  * @param {string} text
- * @param {() => void} [counted] what to do when all of it is counted
+ * @param {() => void} [counted] called once the whole text is counted
  */
 async function send(text, counted) {
   if (posting && !posting.over) {
@@ -194,7 +194,7 @@ function showPosting() {
   progress.value = done;
   pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
   trouble.textContent = posting.trouble;
-  outcome.ariaLive = state === "sending" && done > 0 ? "off" : "polite"; // not each piece
+  outcome.ariaLive = state === "sending" && done > 0 ? "off" : "polite"; // do not announce each piece
   outcome.textContent = over ? summaryOf(posting) : stateOf(posting);
   if (over && hadFocus) {
     textArea.focus();
@@ -216,7 +216,7 @@ function count(number, noun) {
 }
 
 /**
- * What was counted and what was not.
+ * The numbers of pieces that were counted and that were not.
  *
  * @param {Posting} posting
  */
@@ -259,7 +259,7 @@ textForm.addEventListener("submit", (event) => {
 
 fileInput.addEventListener("change", () => {
   sendFile(fileInput.files);
-  fileInput.value = ""; // the same file can be chosen again
+  fileInput.value = ""; // so that the same file can be chosen again
 });
 
 /** @param {FileList | null} files */
@@ -300,7 +300,7 @@ window.addEventListener("beforeunload", (event) => {
   }
 });
 
-/* Drag and drop, on all of the page */
+/* Drag and drop, anywhere on the page */
 
 document.addEventListener("dragover", (event) => {
   if (event.dataTransfer?.types.includes("Files")) {

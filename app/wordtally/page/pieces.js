@@ -1,12 +1,12 @@
 "use strict";
 
-/** Characters (code points) of a text that the service counts at once. */
+/** Maximum characters (code points) of a text in one request. */
 const MAX_CHARACTERS = 10_000;
 
 /** \s would include U+FEFF, which a word may contain. */
 const WHITE_SPACE = /\p{White_Space}/u;
 
-/** What is no text; its message is a sentence for the person who chose it. */
+/** A file is not text. The message is a sentence for the user. */
 class NotText extends Error {}
 
 /**
@@ -39,8 +39,8 @@ async function textOf(file) {
 }
 
 /**
- * `text` in order, in pieces of at most MAX_CHARACTERS, cut between words. Pieces of white space
- * alone are left out.
+ * Pieces of `text`, in order, of at most MAX_CHARACTERS each, cut between words. Pieces of only white
+ * space are left out.
  *
  * @param {string} text
  */
@@ -48,7 +48,7 @@ function cut(text) {
   const pieces = [];
   for (let start = 0, end = 0; start < text.length; start = end) {
     if (WHITE_SPACE.test(text[start])) {
-      end = start + 1; // a piece begins with something to count
+      end = start + 1; // a piece does not begin with white space
       continue;
     }
     end = endOfPiece(text, start);
@@ -61,7 +61,7 @@ function cut(text) {
 }
 
 /**
- * How many characters a text has.
+ * The number of characters in a text.
  *
  * @param {string} text
  */
@@ -74,7 +74,7 @@ function lengthOf(text) {
 }
 
 /**
- * Where the character after the one at `at` begins.
+ * The index of the character after the one at `at`.
  *
  * @param {string} text
  * @param {number} at
@@ -104,13 +104,13 @@ function endOfPiece(text, start) {
 }
 
 /**
- * Where to cut a text without white space, such as Chinese: after its last punctuation, or else
- * before its last word, or else at its end.
+ * The index at which to cut a text without white space, such as Chinese: after its last punctuation,
+ * else before its last word, else at its end.
  *
  * @param {string} text
  */
 function lastBoundary(text) {
-  // The end of it will do, and is faster.
+  // Searching only the end is enough, and faster.
   const start = Math.max(0, text.length - 2_000);
   let beforeWord = 0;
   let afterPunctuation = 0;

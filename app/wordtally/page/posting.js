@@ -1,19 +1,19 @@
 "use strict";
 
-/** Sends a text piece by piece, each under an idempotency key, so that a retry counts nothing twice. */
+/** Sends a text piece by piece, each with an idempotency key, so that retries count nothing twice. */
 class Posting {
   static MAX_ATTEMPTS = 8;
   static LONGEST_PAUSE_SECONDS = 30;
 
   /** @type {"sending" | "paused" | "stopped" | "finished"} */
   state = "sending";
-  /** Why it is waiting or paused by itself, as a sentence. */
+  /** Why posting is waiting or has paused itself, as a sentence. */
   trouble = "";
   counted = 0;
   retries = 0;
-  /** Whether the piece that is due was sent without getting an answer. */
+  /** Whether the current piece was sent but not answered. */
   unsure = false;
-  /** Pieces that were not counted, by the sentence that says why. */
+  /** Numbers of pieces that were not counted, by the sentence with the reason. */
   refused = /** @type {Map<string, number>} */ (new Map());
 
   #id = randomId();
@@ -25,7 +25,7 @@ class Posting {
   /**
    * @param {string} text
    * @param {(piece: string, key: string) => Promise<void>} post throws a Refusal
-   * @param {() => void} changed is called after each change of what is public here
+   * @param {() => void} changed called after each change of the public fields
    */
   constructor(text, post, changed) {
     this.characters = lengthOf(text);
@@ -34,7 +34,7 @@ class Posting {
     this.changed = changed;
   }
 
-  /** How many pieces were answered. */
+  /** Number of pieces that were answered. */
   get done() {
     return this.#next;
   }
@@ -47,7 +47,7 @@ class Posting {
     return this.state === "stopped" || this.state === "finished";
   }
 
-  /** Send what is left. Resolves when it is over or paused. */
+  /** Send the remaining pieces. Resolves when posting is over or paused. */
   async run() {
     if (this.over) {
       return;
@@ -56,7 +56,7 @@ class Posting {
     this.trouble = "";
     this.changed();
     if (this.#running) {
-      return; // it was paused while a piece was being sent, and goes on after that
+      return; // it was paused while a piece was in flight, and continues after that piece
     }
     this.#running = true;
     try {
@@ -73,7 +73,7 @@ class Posting {
     }
   }
 
-  /** @param {string} trouble why, unless a person asked for it */
+  /** @param {string} trouble the reason, unless the user paused */
   pause(trouble = "") {
     if (!this.over) {
       this.state = "paused";
@@ -83,7 +83,7 @@ class Posting {
     }
   }
 
-  /** Leave out what is not sent yet. */
+  /** Drop the pieces that are not yet sent. */
   stop() {
     this.state = "stopped";
     this.trouble = "";
@@ -112,13 +112,13 @@ class Posting {
           this.#advance();
           return;
         }
-        this.unsure = error.passes || error.code === "internal_error";
-        if (!error.passes || attempt === Posting.MAX_ATTEMPTS) {
+        this.unsure = error.isTransient || error.code === "internal_error";
+        if (!error.isTransient || attempt === Posting.MAX_ATTEMPTS) {
           this.pause(error.message);
           return;
         }
         if (this.state !== "sending") {
-          return; // paused or stopped meanwhile
+          return; // paused or stopped in the meantime
         }
         this.retries++;
         this.trouble = `${error.message} Trying again …`;
@@ -135,8 +135,8 @@ class Posting {
   }
 
   /**
-   * Exponential backoff with full jitter, after what the service asks for; ends early when the
-   * state changes or the connection is back.
+   * Wait as long as the service requests, plus exponential backoff with full jitter. The wait ends
+   * early when the state changes or the connection is restored.
    *
    * @param {number} attempt
    * @param {number} leastSeconds
@@ -155,7 +155,7 @@ class Posting {
   }
 }
 
-/** 128 random bits. crypto.randomUUID is for pages served over TLS or on this machine alone. */
+/** 128 random bits. crypto.randomUUID needs a page that is served over TLS or from localhost. */
 function randomId() {
   return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16)).join("-");
 }

@@ -5,7 +5,7 @@
 const NUMBER = new Intl.NumberFormat("en");
 
 /**
- * The report that a URL opens.
+ * Fetch the report from a URL.
  *
  * @param {string} url
  * @returns {Promise<Entry[]>}
@@ -27,7 +27,7 @@ function isEntry(entry) {
 }
 
 /**
- * Draw the report into the body of a table. The rows stay, so that a bar grows from where it is.
+ * Draw the report into the body of a table. Rows are reused, so that bars grow from their old size.
  *
  * @param {HTMLTableSectionElement} rows
  * @param {Entry[]} entries
@@ -53,7 +53,7 @@ function appendRow(rows) {
   const header = document.createElement("th");
   header.scope = "row";
   const name = document.createElement("div");
-  name.dir = "auto"; // each word in its own direction, whatever its neighbours are
+  name.dir = "auto"; // each word has its own direction
   header.append(name);
   const bar = document.createElement("span");
   bar.className = "bar";
@@ -63,8 +63,8 @@ function appendRow(rows) {
 }
 
 /**
- * Renews what is shown: now, then every few seconds while the page is visible, less often after
- * each failure.
+ * Refreshes the report immediately, then every few seconds while the page is visible. The interval
+ * grows with each failure.
  */
 class Renewal {
   static SECONDS = 10;
@@ -87,7 +87,7 @@ class Renewal {
     clearTimeout(this.#timer);
   }
 
-  /** After the interval, counted from now. */
+  /** Refresh after the interval, which starts now. */
   later() {
     this.stop();
     if (!document.hidden) {
