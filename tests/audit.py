@@ -1,8 +1,8 @@
-"""`make audit`: what is known against the pinned packages, from the index's own advisories.
+"""`make audit`: known vulnerabilities of the pinned packages, from the package index's advisories.
 
-Fails for a vulnerability. Without the network nothing can be asked: then it says so, and fails only
-where the audit is required (REQUIRE_AUDIT, set by CI). Not part of `make test`: the answer depends
-on the day, not on the commit.
+It fails for a vulnerability. Without the network it says so, and fails only if the audit is required
+(REQUIRE_AUDIT, set by CI). It is not part of `make test`, because its result depends on the day, not on
+the commit.
 """
 
 import json
@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def findings(report: str, errors: str) -> tuple[list[str], list[str]]:
-    """What pip-audit's JSON says: a line per vulnerability, and what it could not ask about."""
+    """From pip-audit's JSON: a line per vulnerability, and the packages that it could not audit."""
     try:
         packages = json.loads(report)["dependencies"]
-    except ValueError:  # it says nothing at all if it cannot connect
+    except ValueError:  # it prints nothing if it cannot connect
         reason = (errors.strip().splitlines() or ["no answer"])[-1]
         return [], [f"everything ({reason})"]
     vulnerable = [
@@ -31,7 +31,7 @@ def findings(report: str, errors: str) -> tuple[list[str], list[str]]:
 
 
 def verdict(vulnerable: list[str], skipped: list[str], required: bool) -> str | None:
-    """What to exit with; None if that is success."""
+    """The argument for sys.exit; None for success."""
     if skipped:
         print(f"!!! NOT AUDITED: {', '.join(skipped)} !!!", file=sys.stderr)
     if vulnerable:
@@ -46,7 +46,7 @@ def main() -> None:
     outcome = subprocess.run(
         [
             *(sys.executable, "-m", "pip_audit", "--format=json", "--progress-spinner=off"),
-            *("--disable-pip", "--no-deps"),  # the files name everything, with its version
+            *("--disable-pip", "--no-deps"),  # the files list every package with its version
             *(f"--requirement={file}" for file in files),
         ],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A real browser for the tests of the page, and what its visitor sees and sends."""
+"""A real browser for the tests of the page, and a visitor's view and actions."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, FloatRect, Page, Request, Route, expect
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "build" / "page"
-"""Where a picture of each state is left for people to look at."""
+"""Directory for screenshots of each state, for people to look at."""
 
 AXE = ROOT / ".venv/page/node_modules/axe-core/axe.min.js"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -30,17 +30,17 @@ FLAGS = [
     *["--disable-background-networking", "--disable-component-update"],
 ]
 
-expect.set_options(timeout=30_000)  # a busy machine
+expect.set_options(timeout=30_000)  # for a busy machine
 
 
 def installed() -> str | None:
-    """The executable of a Chromium on this machine."""
+    """The executable of Chromium on this machine."""
     found = [shutil.which(name) for name in NAMES]
     return next(filter(None, [*found, *filter(os.path.exists, PATHS)]), None)
 
 
 def missing() -> NoReturn:
-    """Skip, or fail where REQUIRE_BROWSER is set."""
+    """Skip the test, or fail if REQUIRE_BROWSER is set."""
     reason = f"no Chromium on this machine: {INSTALL}"
     if os.environ.get("REQUIRE_BROWSER"):
         pytest.fail(f"Tests of the page are required here, but there is {reason}")
@@ -61,8 +61,8 @@ def running() -> Iterator[Browser]:
 
 
 class Visitor:
-    """Somebody who opens the page at `url`. `close` fails if it asked another origin than its own
-    and the reports', or if the browser complained of anything but an answer's status."""
+    """A visitor who opens the page at `url`. `close` fails if the page sent a request to an origin other
+    than its own and the reports', or if the browser logged an error other than an answer's status."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
@@ -82,7 +82,7 @@ class Visitor:
         self._ended += 1
 
     def pass_seconds(self, seconds: int) -> None:
-        """Of a clock that was installed. Requests end between the steps, before they time out."""
+        """Advance the installed clock in steps, between which requests end before they time out."""
         for _ in range(0, seconds, 20):
             self.page.clock.run_for(min(seconds, 20) * 1000)
             while self._ended < len(self.requests):
@@ -90,7 +90,7 @@ class Visitor:
             self.page.wait_for_timeout(20)
 
     def _listen(self, kind: str, text: str) -> None:
-        # What the browser itself says of an answer of 4xx or 5xx, or of none.
+        # The browser's own messages for an answer of 4xx or 5xx, or for no answer.
         if kind in ("error", "warning") and not text.startswith("Failed to load resource:"):
             self.complaints.append(text)
 
@@ -110,7 +110,7 @@ class Visitor:
         return [(word, int(times.replace(",", ""))) for word, times in cells]
 
     def shows(self, report: list[tuple[str, int]]) -> None:
-        """Waits until the table has these words and totals."""
+        """Wait until the table has these words and totals."""
         cells = [[word, f"{times:,}"] for word, times in report]
         self.page.wait_for_function(
             """cells => JSON.stringify(cells) === JSON.stringify(
@@ -132,11 +132,11 @@ class Visitor:
         ]
 
     def hold(self, method: str, path: str = "/") -> "Held":
-        """The next such request to the API is held until it is released."""
+        """Hold the next such request to the API until it is released."""
         return Held(self.page, method, self.url.rstrip("/") + path)
 
     def drop(self, content: bytes, *names: str) -> None:
-        """Files dropped on the page, all with the same content."""
+        """Drop files on the page, all with the same content."""
         self.page.evaluate(
             """([bytes, names]) => {
                 const transfer = new DataTransfer();
@@ -156,7 +156,7 @@ class Visitor:
         self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True, animations="disabled")
 
     def barriers(self) -> list[str]:
-        """What axe-core finds at level AA of WCAG 2.2."""
+        """axe-core's findings at level AA of WCAG 2.2."""
         self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate("tags => axe.run({ runOnly: tags })", WCAG)
         return [

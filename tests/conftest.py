@@ -1,4 +1,4 @@
-"""What the tests share: the emulated AWS, the product served on it."""
+"""Shared fixtures: the emulated AWS, and the product served on it."""
 
 import contextlib
 import os
@@ -25,11 +25,11 @@ from local.http_server import HttpServer
 ROOT = Path(__file__).parents[1]
 INTERPRETERS = "unit tests passed under"
 
-# A shell starts background jobs with SIGINT ignored, and every process that they start inherits that.
-# Tests interrupt what they start.
+# A shell starts background jobs with SIGINT ignored, and their child processes inherit that. Tests send
+# SIGINT to the processes that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples each time, so that a red test is red again; `make fuzz` draws new ones.
+# The same examples each time, so that failures are reproducible; `make fuzz` draws new ones.
 settings.register_profile("test", derandomize=True, database=None, deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=5_000, print_blob=True)
 settings.load_profile("test")
@@ -37,10 +37,10 @@ settings.load_profile("test")
 
 @pytest.fixture(autouse=True)
 def _keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the user's own AWS set-up reaches a test, nothing of a test reaches the next."""
+    """Isolate each test from the user's own AWS configuration and from other tests."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    # A session keeps the credentials of its first client for all later ones.
+    # A session uses the credentials of its first client for all later clients.
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
 
 
@@ -52,7 +52,7 @@ def cloud() -> Iterator[str]:
 
 
 def start_product(**variables: str) -> subprocess.Popen[str]:
-    """What `make run` starts."""
+    """The program of `make run`."""
     return subprocess.Popen(
         [sys.executable, "-m", "local"],
         cwd=ROOT,
@@ -65,7 +65,7 @@ def start_product(**variables: str) -> subprocess.Popen[str]:
 
 
 def curl_line(process: subprocess.Popen[str]) -> str:
-    """The line to paste that it prints when it is ready."""
+    """The curl line that the program prints when it is ready."""
     assert process.stdout
     for line in process.stdout:
         if line.startswith("  curl"):
@@ -79,7 +79,7 @@ def running_product(**variables: str) -> Iterator[str]:
     process = start_product(**{"PORT": "0", **variables})
     assert process.stdout
     url = shlex.split(curl_line(process))[-1]
-    # It logs a line a request; a pipe that nobody empties would stop it.
+    # It logs a line per request, and would block on a full pipe.
     reader = threading.Thread(target=process.stdout.read)
     reader.start()
     try:
@@ -99,7 +99,7 @@ def product() -> Iterator[str]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Any], str]]:
-    """Serves a WSGI application; its URL."""
+    """Serves a WSGI application, and returns its URL."""
     servers = []
 
     def start(application: Any) -> str:
@@ -141,11 +141,11 @@ SLOWEST_FIRST = [
     ],
     *["faults", "wire", "deadline", "local", "thin_client", "random_walks"],
 ]
-"""Files that take long, so that none of them is left to one worker at the end."""
+"""Slow files run first, so that none of them delays the end of the run."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests of each module that uses Terraform, directly or through test_deployment, and
+    """Mark the tests of modules that use Terraform, directly or through test_deployment, as slow, and
     order the files by SLOWEST_FIRST."""
     files = {f"test_{name}": place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: files.get(item.module.__name__, len(files)))
@@ -155,7 +155,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """List the interpreters that ran the unit tests, and say loudly what was not tested."""
+    """List the interpreters that ran the unit tests, and report prominently what was not tested."""
     interpreters = [
         value
         for report in terminalreporter.stats.get("passed", [])

@@ -1,4 +1,4 @@
-"""app/openapi.yaml, as the tests use it."""
+"""app/openapi.yaml, prepared for the tests."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ DESCRIPTION: Json = dict(read_from_filename(str(PATH))[0])
 
 
 def resolved(part: Json) -> Json:
-    """`part`, or what it refers to; what stands beside a reference overrides what is there."""
+    """Resolve a reference in `part`. Fields next to the reference override fields of its target."""
     if "$ref" not in part:
         return part
     found = DESCRIPTION
@@ -33,7 +33,7 @@ RESPONSES: dict[str, dict[int, Json]] = {
     for path, operations in DESCRIPTION["paths"].items()
     for method, operation in operations.items()
 }
-"""By operation, such as `POST /`, and status."""
+"""Responses by operation, such as `POST /`, and status."""
 
 REQUESTS: Json = DESCRIPTION["paths"]["/"]["post"]["requestBody"]["content"]["application/json"][
     "examples"
@@ -43,7 +43,7 @@ SCHEMAS: Json = DESCRIPTION["components"]["schemas"]
 
 @dataclass(frozen=True)
 class Example:
-    """An answer, and how its request deviates from a plain one (None: no request does it)."""
+    """An answer, and the difference of its request from a plain one (None: no request causes it)."""
 
     operation: str
     status: int
@@ -92,14 +92,14 @@ ERRORS = {
 
 
 def validate(value: object, schema: Json) -> None:
-    """Raise a ValidationError unless `value` is what `schema`, a part of the description, says."""
+    """Raise a ValidationError unless `value` matches `schema`, a part of the description."""
     OAS31Validator(
         {**schema, "components": DESCRIPTION["components"]}, format_checker=oas31_format_checker
     ).validate(value)
 
 
 def check(operation: str, status: int, answer: Json) -> None:
-    """Fail unless the description has this answer under this status."""
+    """Fail unless the description has this answer for this status."""
     responses = RESPONSES[operation]
     assert status in responses, f"status {status} of {operation} is not in the description"
     validate(answer, responses[status]["content"]["application/json"]["schema"])

@@ -1,6 +1,6 @@
-"""The fakes of app/tests as a server that speaks AWS's HTTP, with faults on the wire.
+"""Serves the fakes of app/tests over AWS's HTTP protocols, with faults on the wire.
 
-Both clients of AWS talk to it: whatever is put into the wire happens to each of them.
+Both AWS clients can use the server, so the same faults happen to each of them.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from wordtally.aws.operations import CONDITION_FAILED
 from local import aws
 
 INBOX = "inbox"
-"""The bucket that `FakeAws.files` is; any other name is `FakeAws.bucket`."""
+"""Name of the bucket `FakeAws.files`; any other name stands for `FakeAws.bucket`."""
 
 SECONDS_OF_SILENCE = 5
-"""Longer than any client here waits for an answer."""
+"""Longer than the timeout of every client here."""
 
 Effect = Callable[["Exchange"], None]
-"""What becomes of a request instead of its answer."""
+"""The effect on a request, in place of its normal answer."""
 
 
 class Exchange:
-    """A request on the wire, with all that a fault may do to it."""
+    """A request on the wire, with everything that a fault can do to it."""
 
     def __init__(self, handler: "_Handler", operation: str, parameters: dict[str, Any]) -> None:
         self._handler = handler
@@ -53,7 +53,7 @@ class Exchange:
         self.reply(*_error(self.operation, status, json_code if self.speaks_json else s3_code))
 
     def say_nothing(self) -> None:
-        """Until the client goes away."""
+        """Wait until the client disconnects."""
         with contextlib.suppress(OSError):
             self._handler.connection.settimeout(SECONDS_OF_SILENCE)
             self._handler.connection.recv(1)
@@ -81,8 +81,8 @@ def _error(operation: str, status: int, code: str) -> tuple[int, dict[str, str],
 
 
 class FakeAws(ThreadingHTTPServer):
-    """The fakes at `url`; `fault` decides what becomes of each request (None: it takes
-    effect and is answered)."""
+    """The fakes at `url`. `fault` decides the fate of each request (None: the request takes effect and
+    is answered)."""
 
     daemon_threads = True
 

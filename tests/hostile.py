@@ -1,4 +1,4 @@
-"""An HTTP or HTTPS server that misbehaves on purpose: plain sockets in threads."""
+"""An HTTP or HTTPS server that misbehaves on purpose, built from plain sockets in threads."""
 
 import contextlib
 import json
@@ -14,12 +14,12 @@ from wordtally.aws.client import Answer, Client, Parameters
 from wordtally.aws.connections import Timeouts
 
 QUICK = Timeouts(connect_seconds=0.3, answer_seconds=0.3, idle_seconds=30)
-"""For a timeout that the test provokes."""
+"""Timeout that the test provokes."""
 PATIENT = Timeouts(connect_seconds=20, answer_seconds=20, idle_seconds=30)
-"""For everything else: a busy machine must not time out."""
+"""Timeout for everything else, which even a busy machine must not reach."""
 SOON_SECONDS = 15
-"""The bound on what ends after a timeout or deadline of a few seconds. Generous, for a busy machine:
-the faults that the tests guard against take longer."""
+"""Limit for a call that ends after a timeout or deadline of a few seconds. The limit is generous, for a
+busy machine; the faults that the tests look for take longer."""
 UPDATE = {"TableName": "words", "Key": {"word": {"S": "naïve"}}}
 AT_MOST_ONCE_PARAMETERS: dict[str, dict[str, Any]] = {
     "PutRecord": {"StreamName": "texts", "Data": b"{}", "PartitionKey": "1"},
@@ -28,7 +28,7 @@ AT_MOST_ONCE_PARAMETERS: dict[str, dict[str, Any]] = {
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 Conversation = Callable[["Peer"], None]
-"""What the server does on one connection, which is closed afterwards."""
+"""The server's behaviour on one connection, which is then closed."""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -41,7 +41,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def one(client: Client, operation: str, parameters: Parameters, until: float) -> Answer:
-    """A batch of one."""
+    """A batch of one call."""
     return client.call_each(operation, [parameters], until)[0]
 
 
@@ -53,7 +53,7 @@ class Peer:
         self._file = connection.makefile("rb")
 
     def request(self) -> bytes:
-        """The body of the next request; raises EOFError if there is none."""
+        """Return the body of the next request. Raise EOFError if there is none."""
         length, line = 0, self._file.readline()
         if not line:
             raise EOFError
@@ -90,7 +90,7 @@ def counted(number: int) -> bytes:
 
 
 class Server:
-    """Holds the first conversation on the first connection, and so on; the last one is repeated."""
+    """Holds the first conversation on the first connection, and so on. The last one repeats."""
 
     def __init__(self, *conversations: Conversation, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
@@ -177,7 +177,7 @@ def sends(*parts: bytes, every: float = 0) -> Conversation:
 
 
 def sends_once_and_stays(data: bytes) -> Conversation:
-    """Answers one request, and no further one on the same connection."""
+    """Answers one request, and ignores further ones on the same connection."""
 
     def conversation(peer: Peer) -> None:
         peer.request()
@@ -217,7 +217,7 @@ AMBIGUOUS: dict[str, Conversation] = {
     "no JSON": sends_and_stays(response(b"<html>busy</html>")),
     "no such field": sends_and_stays(response(b"{}")),
 }
-"""What may follow a PutRecord or a SendMessage that took effect."""
+"""Responses to a PutRecord or SendMessage that took effect."""
 
 
 @contextlib.contextmanager

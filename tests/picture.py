@@ -11,6 +11,6 @@ with browsers.running() as browser, running_product(PORT="8080") as url:
     visitor = Visitor(browser, url, viewport={"width": 1100, "height": 640}).open()
     visitor.drop((browsers.ROOT / "examples/alice.txt").read_bytes(), "alice.txt")
     expect(visitor.page.locator("#outcome")).to_have_text(re.compile("^Counted"), timeout=120_000)
-    visitor.page.wait_for_timeout(1_000)  # until the bars have their lengths
+    visitor.page.wait_for_timeout(1_000)  # wait for the bars' animation
     visitor.page.screenshot(path=browsers.ROOT / "docs/page.png", full_page=True)
     visitor.close()

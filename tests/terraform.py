@@ -1,4 +1,4 @@
-"""Real Terraform for the tests: skipped where it cannot be had, unless it must not be."""
+"""Real Terraform for the tests, which are skipped without it unless it is required."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ NOT_TESTED = "TERRAFORM WAS NOT TESTED"
 
 
 def missing(reason: str) -> None:
-    """Skip, or fail where the Terraform tests are required (REQUIRE_TERRAFORM, set by CI)."""
+    """Skip the test, or fail if REQUIRE_TERRAFORM is set, as in CI."""
     if os.environ.get("REQUIRE_TERRAFORM"):
         pytest.fail(f"Terraform tests are required here, but {reason}")
     pytest.skip(f"{NOT_TESTED}: {reason}")
 
 
 def needed() -> None:
-    """Skip unless Terraform and its provider are there."""
+    """Skip the test unless Terraform and its provider are available."""
     try:
         terraform.init_arguments()
     except terraform.Missing as error:

@@ -1,4 +1,4 @@
-"""What `make audit` makes of pip-audit's answers; the audit itself needs the network."""
+"""How `make audit` handles the output of pip-audit. The audit itself needs the network."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_a_vulnerability_fails(others: tuple[object, ...]) -> None:
     ("report", "what"),
     [("", "everything (ConnectionError: no network)"), (of(FINE, UNKNOWN), "moto")],
 )
-def test_what_cannot_be_asked_is_said_loudly_and_fails_where_required(
+def test_an_incomplete_audit_is_reported_prominently_and_fails_if_required(
     report: str, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert failure(report) is None

@@ -1,4 +1,4 @@
-"""Remote state: bootstrap/ applied, then the root's local state moved into it, with locking."""
+"""Remote state: applies bootstrap/, then moves the root's local state into it, with locking."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ STATE = "wordtally/terraform.tfstate"
 
 
 def backend_flags(cloud: str) -> str:
-    """What makes the S3 backend use the emulated AWS."""
+    """Settings that make the S3 backend use the emulated AWS."""
     return f"""
 access_key                  = "{aws.ACCESS_KEY_ID}"
 secret_key                  = "{aws.SECRET_ACCESS_KEY}"

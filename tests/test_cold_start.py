@@ -1,4 +1,4 @@
-"""What a cold start loads: a budget in modules, which are the same on every machine."""
+"""The modules that a cold start loads. Their number is the same on every machine, so it has a limit."""
 
 import json
 import os
@@ -11,14 +11,14 @@ from test_settings import GOOD as SETTINGS
 from local import aws
 
 BUDGETS = {"thin": 200, "botocore": 360}
-"""Modules, the interpreter's own included; `import boto3` and two clients are 395."""
+"""Limit on modules, including the interpreter's own. `import boto3` and two clients load 395."""
 
 UNUSED = {
     "thin": {"botocore", "boto3", "urllib3", "http.client", "xml", "decimal", "multiprocessing"},
     "botocore": {"boto3", "s3transfer", "aws_xray_sdk", "asyncio", "multiprocessing"},
 }
 
-# What one request leaves in sys.modules, on an AWS that is not there.
+# The contents of sys.modules after one request, without a reachable AWS.
 ONE_REQUEST = """
 import json, sys
 from types import SimpleNamespace
@@ -45,7 +45,7 @@ def modules_of_one_request(client: str) -> set[str]:
 
 
 @pytest.mark.parametrize("client", BUDGETS)
-def test_a_first_request_loads_what_it_uses_and_no_more(client: str) -> None:
+def test_a_first_request_loads_only_the_modules_that_it_uses(client: str) -> None:
     loaded = modules_of_one_request(client)
     assert len(loaded) <= BUDGETS[client]
     assert not loaded & UNUSED[client]

@@ -1,4 +1,4 @@
-"""A request is answered by its deadline, whatever the servers of AWS do, with either client."""
+"""With either client, a request is answered by its deadline, whatever AWS's servers do."""
 
 import json
 import os
@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 2.0
 
 
 class Soon(Context):
-    """A call that Lambda ends a second after DEADLINE_SECONDS."""
+    """The context of a call that times out a second after DEADLINE_SECONDS."""
 
     def get_remaining_time_in_millis(self) -> int:
         return int((DEADLINE_SECONDS + 1) * 1000)
@@ -36,13 +36,13 @@ class Soon(Context):
 def endless(peer: Peer) -> None:
     peer.request()
     peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:  # until the client goes away
+    while True:  # until the client disconnects
         peer.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
         time.sleep(0.005)
 
 
 def throttles(peer: Peer) -> None:
-    """And asks for a pause that is longer than the request has time."""
+    """Throttles, and requests a longer pause than the deadline allows."""
     body = b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}'
     while True:
         peer.request()
@@ -61,7 +61,7 @@ SERVERS: dict[str, Conversation] = {
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("key", [None, "a key"])
 @pytest.mark.parametrize("client", ["thin", "botocore"])
-def test_it_is_503_by_then(server: str, key: str | None, client: str) -> None:
+def test_the_answer_is_503_by_the_deadline(server: str, key: str | None, client: str) -> None:
     event = {"body": json.dumps({"parameter": "a text of some words"})}
     if key:
         event["headers"] = {"idempotency-key": key}  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""`make demo`: what it sends, how long it keeps trying, and what it prints."""
+"""`make demo`: its requests, its retries and its output."""
 
 import email.utils
 import json
@@ -29,7 +29,7 @@ Serve = Callable[[Any], str]
 
 
 def demo(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
-    """What `make demo` starts."""
+    """The program of `make demo`."""
     return subprocess.Popen(
         [sys.executable, "-m", "local.demo"],
         cwd=ROOT,
@@ -41,7 +41,7 @@ def demo(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that only sleep() advances."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
@@ -54,13 +54,13 @@ class Time:
 
 
 class Scripted:
-    """A WSGI application: gives `answers` in turn, the last one again and again."""
+    """A WSGI application that gives `answers` in turn and repeats the last one."""
 
     DROPPED = 0
     CUT_OFF = 1
 
     def __init__(self, *answers: int | tuple[int, str]) -> None:
-        """Each a status, perhaps with a Retry-After, or one of the above."""
+        """Each is a status, perhaps with a Retry-After, or one of the constants above."""
         self.answers = list(answers)
         self.requests: list[dict[str, Any]] = []
 
@@ -98,7 +98,7 @@ class TestPieces:
         assert len({*keys, *others}) == 6
         assert keys == [piece.key for piece in pieces_of(text)]
 
-    def test_a_piece_without_a_word_is_left_out(self) -> None:
+    def test_a_piece_without_words_is_left_out(self) -> None:
         (piece,) = pieces_of("!" * 10_000 + " three more words")
         assert (piece.text, piece.words) == (" three more words", 3)
 
@@ -109,9 +109,7 @@ class TestPosting:
         self.told: list[str] = []
         return Poster(url, "a key", self.told.append, self.time.sleep, self.time.now)
 
-    def test_it_posts_again_under_the_same_key_until_the_text_is_counted(
-        self, serve: Serve
-    ) -> None:
+    def test_it_retries_with_the_same_key_until_the_text_is_counted(self, serve: Serve) -> None:
         api = Scripted(429, 503, 500, 502, 504, Scripted.DROPPED, Scripted.CUT_OFF, 200)
         poster = self.poster(serve(api))
         assert poster.post("a text", "its key") == "the report"
@@ -159,13 +157,15 @@ class TestPosting:
             (504, posting.PATIENCE_WITH_ERRORS_SECONDS),
         ],
     )
-    def test_patience_ends(self, serve: Serve, answer: int, patience_seconds: float) -> None:
+    def test_it_gives_up_when_the_time_is_up(
+        self, serve: Serve, answer: int, patience_seconds: float
+    ) -> None:
         poster = self.poster(serve(Scripted(answer)))
         with pytest.raises(Stopped, match=rf"Still {answer} .* after \d+ attempts in \d+ s\."):
             poster.post("a text", "key")
         assert patience_seconds - posting.LONGEST_PAUSE_SECONDS < self.time.now() < patience_seconds
 
-    def test_a_pause_beyond_patience_is_not_waited_for(self, serve: Serve) -> None:
+    def test_it_gives_up_if_the_requested_pause_is_too_long(self, serve: Serve) -> None:
         poster = self.poster(serve(Scripted((429, "3600"))))
         with pytest.raises(Stopped, match=r"requested a pause of 3,600 s\."):
             poster.post("a text", "key")
@@ -185,9 +185,7 @@ class TestPosting:
         assert self.time.now() > 60
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
-    def test_a_refusal_ends_it_with_the_sentence_of_the_api(
-        self, serve: Serve, status: int
-    ) -> None:
+    def test_a_refusal_ends_it_with_the_message_of_the_api(self, serve: Serve, status: int) -> None:
         api = Scripted(status)
         with pytest.raises(Stopped, match=rf"answered {status}: A sentence\."):
             self.poster(serve(api)).post("a text", "key")
@@ -203,7 +201,7 @@ class TestPosting:
             self.poster(serve(application)).post("a text", "key")
 
     @pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://host/"])
-    def test_a_url_that_is_none_is_a_sentence(self, url: str) -> None:
+    def test_a_malformed_url_is_reported_in_a_sentence(self, url: str) -> None:
         with pytest.raises(Stopped, match="cannot be called"):
             self.poster(url).post("a text", "key")
         assert self.time.pauses == []
@@ -280,7 +278,7 @@ class TestDemo:
         running: list[subprocess.Popen[str]] = []
 
         def interrupting(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-            """Passes requests on to the product; interrupts the demo during the third."""
+            """Forwards requests to the product, and interrupts the demo during the third."""
             body = environ["wsgi.input"].read()
             keys.append(environ["HTTP_IDEMPOTENCY_KEY"])
             if len(keys) == 3:
@@ -315,7 +313,9 @@ class TestDemo:
         shown = [line.split()[::2] for line in output.splitlines()[-10:]]
         assert shown == [[f"{times:,}", word] for word, times in expected]
 
-    def test_stopped_half_way_it_says_how_far_it_came(self, serve: Serve, tmp_path: Path) -> None:
+    def test_when_it_stops_half_way_it_reports_its_progress(
+        self, serve: Serve, tmp_path: Path
+    ) -> None:
         text = tmp_path / "text.txt"
         text.write_text("word " * 5_000)
         process = demo(text, serve(Scripted(200, 422)))
@@ -340,7 +340,7 @@ class TestDemo:
             (b"caf\xe9", "{} is not UTF-8 text: byte 3 is 0xe9."),
         ],
     )
-    def test_a_file_that_will_not_do_is_a_sentence(
+    def test_an_unusable_file_is_reported_in_a_sentence(
         self, tmp_path: Path, content: bytes | None, sentence: str
     ) -> None:
         file = tmp_path / "text.txt"
@@ -351,10 +351,10 @@ class TestDemo:
         assert process.returncode == 1
 
     @pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/"])
-    def test_so_is_a_key_that_no_deployment_has(self, url: str) -> None:
+    def test_an_invalid_key_is_reported_in_a_sentence(self, url: str) -> None:
         _, errors = demo("README.md", url, API_KEY="漢字").communicate(timeout=30)
         assert errors == "API_KEY must have 16 to 256 printable ASCII characters without spaces.\n"
 
-    def test_so_is_a_directory(self, tmp_path: Path) -> None:
+    def test_a_directory_is_reported_in_a_sentence(self, tmp_path: Path) -> None:
         _, errors = demo(tmp_path, "http://127.0.0.1:9/").communicate(timeout=30)
         assert errors == f"{tmp_path} is a directory; FILE must be a text file.\n"

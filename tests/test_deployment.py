@@ -1,7 +1,8 @@
-"""The deployed product: real Terraform and provider against an emulated AWS, then the deployed zip,
-in a Lambda runtime, with the deployed environment, under the deployed role, behind the deployed
-route. In three configurations: nothing optional, everything on, and that off again in place.
-test_verify.py destroys everything on, after a canary."""
+"""The deployed product. Real Terraform with its real provider applies it to an emulated AWS. The deployed
+zip then runs in a Lambda runtime with the deployed environment, role and routes.
+
+There are three configurations: every option off, every option on, and every option off again in place.
+test_verify.py destroys a deployment with every option on, after a canary."""
 
 import base64
 import copy
@@ -105,8 +106,8 @@ class TestBoth:
         assert ttl == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
 
     def test_each_permission_is_needed(self, deployment: Emulated) -> None:
-        """Each action of the role's policy but those for logs and traces, which moto does not
-        receive, is taken away in turn; the product fails each time."""
+        """Without any one of the actions in the role's policy, the product fails. Actions for logs and
+        traces are left out, as moto does not receive them."""
         iam, s3 = deployment.client("iam"), deployment.client("s3")
         policy = {"RoleName": deployment.name, "PolicyName": "function"}
         whole = iam.get_role_policy(**policy)["PolicyDocument"]
@@ -114,8 +115,8 @@ class TestBoth:
         taken = set()
 
         def works() -> bool:
-            """A whole life: no report, the first one, the next one, the URL of both kinds, and the
-            other ways in."""
+            """Use every permission: no report, the first one, the next one, URLs of both kinds, and the
+            other ways to post."""
             s3.delete_object(Bucket=bucket, Key="top.json")
             once = {"idempotency-key": uuid.uuid4().hex}
             life: list[tuple[int, Callable[[], requests.Response]]] = [
@@ -253,8 +254,8 @@ def settings_of(deployment: Emulated) -> dict[str, str]:
 
 
 def other_ways_work(deployment: Emulated, version: str) -> bool:
-    """Whether the function counts a file (again) and a batch, passes over a deleted file, and accepts a
-    text, and whether Lambda may read the stream for it. `version` is that of FILE."""
+    """Whether the function counts a file (again) and a batch, skips a deleted file and accepts a text, and
+    whether Lambda may read the stream for the function. `version` is FILE's."""
     function = deployment.product.functions[deployment.name]
     bucket = {"name": deployment.outputs["inbox_bucket"]}
     stream = f"arn:aws:kinesis:eu-west-3:123456789012:stream/{uuid.uuid4().hex}"
@@ -285,7 +286,7 @@ def other_ways_work(deployment: Emulated, version: str) -> bool:
 
 
 class TestNothingOptional:
-    def test_nobody_needs_a_key(self, nothing: Emulated) -> None:
+    def test_no_key_is_needed(self, nothing: Emulated) -> None:
         answer = requests.post(nothing.uri, json={"parameter": "a"}, timeout=30)
         assert answer.status_code == 200
         assert list(nothing.product.functions) == ["wordtally"]
@@ -313,7 +314,7 @@ class TestEverythingOn:
     def test_files_and_records_count_once_however_often_they_are_delivered(
         self, everything: Emulated
     ) -> None:
-        """Every third upload is announced twice. A new poller reads the stream from its beginning."""
+        """Every third upload is announced twice. A new poller reads the stream from the beginning."""
         mark = uuid.uuid4().hex
         texts = [f"{mark}{number} both{mark}" for number in range(6)]
         for text in texts[:3]:
@@ -334,7 +335,7 @@ class TestEverythingOn:
             assert checks.tags(everything, text) == {"wordtally": "counted"}
         everything.serve_anew()
         later = f"later{mark}"
-        for shard in range(20):  # some for each of the two
+        for shard in range(20):  # some for each of the two shards
             everything.client("kinesis").put_record(
                 StreamName=everything.outputs["stream_name"],
                 Data=json.dumps({"parameter": later}).encode(),
@@ -430,13 +431,15 @@ class TestEverythingOn:
             assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
             assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
-    def test_the_function_knows_stream_queue_and_bound(self, everything: Emulated) -> None:
+    def test_the_functions_environment_names_stream_queue_and_limit(
+        self, everything: Emulated
+    ) -> None:
         settings, outputs = settings_of(everything), everything.outputs
         names = [outputs["stream_name"], outputs["failure_queue_url"]]
         assert [settings[name] for name in STREAM_AND_QUEUE] == names
         assert settings["MAX_FILE_WORDS"] == "250000"
 
-    def test_the_stream_is_read_as_it_should_be(self, everything: Emulated) -> None:
+    def test_the_event_source_mapping_has_the_right_settings(self, everything: Emulated) -> None:
         lambda_ = everything.client("lambda")
         (mapping,) = lambda_.list_event_source_mappings()["EventSourceMappings"]
         expected = {
@@ -454,7 +457,7 @@ class TestEverythingOn:
         assert queue.endswith(f":{everything.name}-failures")
 
     def test_the_page_in_a_browser(self, everything: Emulated) -> None:
-        """With the key, in a versioned bucket, under the CORS configuration that Terraform made."""
+        """With the key, a versioned bucket and the CORS configuration from Terraform."""
         with browser.running() as chromium:
             here = Visitor(chromium, everything.uri).open()
             here.page.fill("#key", KEY)
@@ -531,7 +534,9 @@ class TestOffAgainInPlace:
         seen = everything.eventually(lambda: checks.words(everything)[word], lambda n: n >= 30)
         assert seen == 30
 
-    def test_everything_optional_goes_and_the_plan_is_empty(self, everything: Emulated) -> None:
+    def test_everything_optional_is_deleted_and_the_plan_is_empty(
+        self, everything: Emulated
+    ) -> None:
         apis, s3 = everything.client("apigatewayv2"), everything.client("s3")
         (before,) = apis.get_apis()["Items"]
         everything.variables = {"name": "other", **NOTHING}
@@ -553,6 +558,6 @@ class TestOffAgainInPlace:
         assert answer.status_code == 200
         assert "versionId" not in answer.json()["url"]
 
-    def test_destroy_leaves_nothing_of_versions_and_reports(self, everything: Emulated) -> None:
+    def test_destroy_leaves_no_versions_and_reports(self, everything: Emulated) -> None:
         everything.destroy()
         assert checks.left(everything, "") == {}

@@ -1,4 +1,4 @@
-"""The look-alike of Lambda's pollers, against a stream of the emulated AWS."""
+"""The look-alike of Lambda's pollers, with a stream of the emulated AWS."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ STREAM = "records"
 
 
 class Recorder:
-    """A function that fails for records that `fails` names."""
+    """A function that fails for the records in `fails`."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -93,7 +93,7 @@ def test_records_come_in_batches_and_in_order(
     assert function.calls == [["a", "b"], ["c"]]
 
 
-def test_now_and_then_the_end_of_a_batch_comes_again(
+def test_some_batches_begin_with_the_last_records_of_the_batch_before(
     put: Callable[..., None], function: Recorder, mapping: Callable[..., EventSourceMapping]
 ) -> None:
     reader = mapping()
@@ -169,7 +169,7 @@ def test_the_children_of_a_shard_wait_for_their_parent(
     assert sorted(name for call in function.calls[5:] for name in call) == ["c", "d", "e"]
 
 
-def test_sequence_numbers_are_long_and_go_on_in_a_new_stream(
+def test_sequence_numbers_are_long_and_continue_to_grow_in_a_new_stream(
     cloud: str, put: Callable[..., None]
 ) -> None:
     kinesis = aws.client("kinesis", cloud)

@@ -1,4 +1,4 @@
-"""schemathesis looks for requests whose answers app/openapi.yaml does not have."""
+"""schemathesis looks for requests whose answers are not in app/openapi.yaml."""
 
 import time
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance, unsuppor
 
 DESCRIPTION = schemathesis.openapi.from_path(str(PATH))
 
-# The API answers 404, not 405, to a method without a route; and no schema can say what a word is.
+# The API answers 404, not 405, to a method without a route. No schema can define a word.
 EXCLUDED = [unsupported_method, positive_data_acceptance]
 
 
 @pytest.fixture(scope="module")
 def product() -> Iterator[str]:
-    """One of its own: other tests expect to find what they have posted."""
+    """A separate server, as other tests expect to find only the texts that they posted."""
     with running_product() as url:
         yield url
 
 
 @DESCRIPTION.parametrize()
-def test_every_answer_is_of_the_contract(case: schemathesis.Case[Any], product: str) -> None:
+def test_every_answer_conforms_to_the_contract(case: schemathesis.Case[Any], product: str) -> None:
     while (answer := case.call(base_url=product)).status_code == 429:
         time.sleep(0.1)
     case.validate_response(answer, excluded_checks=EXCLUDED)

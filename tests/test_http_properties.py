@@ -1,4 +1,4 @@
-"""What holds for the answer to any request."""
+"""Properties that every response has."""
 
 import hashlib
 import io
@@ -56,7 +56,7 @@ def assert_of_the_contract(product: Product, status: int, body: str) -> None:
 
 
 @given(OTHERS, EVENTS)
-def test_an_event_gets_an_answer_of_the_contract(others: Event, event: Event) -> None:
+def test_the_answer_to_any_event_conforms_to_the_contract(others: Event, event: Event) -> None:
     product = Product()
     answer = product.respond({**others, **event})
     assert_of_the_contract(product, answer["statusCode"], answer["body"])
@@ -64,7 +64,7 @@ def test_an_event_gets_an_answer_of_the_contract(others: Event, event: Event) ->
 
 
 @given(st.booleans(), OTHERS, EVENTS, HEADERS)
-def test_a_link_is_answered_and_nothing_is_written_whatever_else_is_sent(
+def test_a_request_for_a_link_writes_nothing_whatever_else_it_contains(
     posted: bool, others: Event, event: Event, headers: dict[str, str] | None
 ) -> None:
     product = Product()
@@ -81,7 +81,7 @@ def test_a_link_is_answered_and_nothing_is_written_whatever_else_is_sent(
 
 
 @given(OTHERS, EVENTS, HEADERS)
-def test_the_page_is_answered_and_nothing_is_called_whatever_else_is_sent(
+def test_a_request_for_the_page_calls_nothing_whatever_else_it_contains(
     others: Event, event: Event, headers: dict[str, str] | None
 ) -> None:
     product = Product()
@@ -98,7 +98,7 @@ def test_the_page_is_answered_and_nothing_is_called_whatever_else_is_sent(
         st.text(st.characters(codec="latin-1")), st.text(st.characters(codec="latin-1"))
     ),
 )
-def test_bytes_get_an_answer_of_the_contract(
+def test_the_answer_to_any_bytes_conforms_to_the_contract(
     body: bytes, content_type: str, headers: dict[str, str]
 ) -> None:
     product = Product()
@@ -122,7 +122,7 @@ def test_bytes_get_an_answer_of_the_contract(
 
 
 @given(TEXTS)
-def test_a_text_is_counted_whole_or_not_at_all(text: str) -> None:
+def test_either_the_whole_text_is_counted_or_nothing(text: str) -> None:
     product = Product()
     answer = product.respond({"body": json.dumps({"parameter": text})})
     expected = words.count(text) if answer["statusCode"] == 200 else {}
@@ -130,7 +130,7 @@ def test_a_text_is_counted_whole_or_not_at_all(text: str) -> None:
 
 
 @given(TEXTS)
-def test_no_other_key_gets_in(key: str) -> None:
+def test_every_other_key_is_refused(key: str) -> None:
     digests = {"API_KEY_SHA256": hashlib.sha256(b"the right key").hexdigest()}
     answer = authorizer.authorize({"headers": {"x-api-key": key}}, digests)
     assert answer == {"isAuthorized": False}

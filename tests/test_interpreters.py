@@ -1,4 +1,4 @@
-"""The unit tests under every supported Python of this machine, with the standard library alone."""
+"""The unit tests with every supported Python on this machine and only the standard library."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ DESCRIBE = "import sys; print(*sys.version_info[:3], sys.executable)"
 
 
 def executables() -> Iterator[str]:
-    """Everything that looks like a Python, on the PATH and where distributions and pyenv put it."""
+    """Every file that looks like a Python, on the PATH and in the usual places of distributions and pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     folders = [*os.get_exec_path(), "/usr/local/bin", "/usr/bin", *pyenv.glob("versions/*/bin")]
     found = [shutil.which(name, path=str(folder)) for folder in folders for name in NAMES]
@@ -27,7 +27,7 @@ def interpreters() -> dict[str, str]:
     """Version to executable, oldest version first, one executable per version."""
     found: dict[tuple[int, ...], str] = {}
     for executable in executables():
-        # A shim of pyenv fails where its version is not selected.
+        # A shim of pyenv fails if its version is not selected.
         described = subprocess.run([executable, "-c", DESCRIBE], capture_output=True, text=True)
         if described.returncode == 0:
             *version, path = described.stdout.strip().split(" ", 3)
@@ -44,7 +44,7 @@ def test_the_unit_tests_pass_under_each(record_property: Callable[[str, object],
     found = interpreters()
     assert found
     for version, executable in found.items():
-        # -E -s -S: without the environment, the user's packages and site-packages.
+        # -E -s -S: ignore the environment, the user's packages and site-packages.
         run = subprocess.run(
             [executable, "-E", "-s", "-S", "-B", "-m", "unittest", "discover", "-s", "tests"],
             cwd=ROOT / "app",

@@ -1,4 +1,4 @@
-"""The product on one machine: the HTTP API look-alike, and `make run` as a process."""
+"""The product on one machine: the look-alike of the HTTP API, and `make run` as a process."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Recorder:
-    """Implements gateway.Function: keeps its events, gives or raises `result`."""
+    """Implements gateway.Function: records its events, and returns or raises `result`."""
 
     def __init__(self, result: Any = None) -> None:
         self.events: list[Event] = []
@@ -174,7 +174,9 @@ class TestEvents:
         assert event["headers"]["accept"] == "text/html,*/*"
         assert event["cookies"] == ["first=1", "second=2", "third=3"]
 
-    def test_an_underscore_in_a_name_is_no_hyphen(self, url: str, function: Recorder) -> None:
+    def test_an_underscore_in_a_name_does_not_count_as_a_hyphen(
+        self, url: str, function: Recorder
+    ) -> None:
         exchange(
             url,
             b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n"
@@ -182,7 +184,7 @@ class TestEvents:
         )
         assert "idempotency-key" not in function.events[0]["headers"]
 
-    def test_the_api_gives_up_on_a_function_that_does_not_answer(
+    def test_the_api_times_out_if_the_function_does_not_answer(
         self, serve: Callable[[Any], str]
     ) -> None:
         answered = threading.Event()
@@ -197,7 +199,7 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("result", "status", "body"),
         [
-            (FunctionError("died"), 500, '{"message":"Internal Server Error"}'),
+            (FunctionError("crashed"), 500, '{"message":"Internal Server Error"}'),
             (FunctionTimeout(), 503, '{"message":"Service Unavailable"}'),
             ({"statusCode": "many"}, 500, '{"message":"Internal Server Error"}'),
             ({"statusCode": 418, "body": "short"}, 418, "short"),
@@ -220,7 +222,9 @@ class TestAuthorizer:
         headers = {"X-Api-Key": key} if key else {}
         return requests.post(url, json={"parameter": "a"}, headers=headers, timeout=10)
 
-    def test_without_the_header_nobody_is_asked(self, serve: Callable[[Any], str]) -> None:
+    def test_without_the_header_the_authorizer_is_not_called(
+        self, serve: Callable[[Any], str]
+    ) -> None:
         answer = self.answer(serve, {"isAuthorized": True}, None)
         assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
         assert self.authorizer.events == self.function.events == []
@@ -244,7 +248,7 @@ class TestAuthorizer:
 
 
 class TestThrottling:
-    def test_the_bucket_takes_a_burst_and_refills_at_its_rate(self) -> None:
+    def test_the_bucket_accepts_a_burst_and_refills_at_its_rate(self) -> None:
         now = 0.0
         bucket = Throttle(rate_per_second=2, burst=3, clock=lambda: now)
         assert [bucket.admits() for _ in range(4)] == [True, True, True, False]
@@ -252,7 +256,7 @@ class TestThrottling:
         assert not bucket.admits()
         now = 0.5
         assert [bucket.admits(), bucket.admits()] == [True, False]
-        now = 60.0  # no more than a burst is saved up
+        now = 60.0  # the bucket holds no more than a burst
         assert [bucket.admits() for _ in range(4)] == [True, True, True, False]
 
     def test_without_tokens_it_admits_nothing(self) -> None:
@@ -271,7 +275,7 @@ class TestThrottling:
         throttle = Throttle(rate_per_second=1, burst=2, clock=lambda: 0.0)
         url = serve(Gateway({"POST /": Route(function, authorizer)}, throttle=throttle))
         headers = {"x-api-key": "key"}
-        assert requests.get(url, timeout=10).status_code == 404  # off the route: not counted
+        assert requests.get(url, timeout=10).status_code == 404  # no route, so no token is taken
         answers = [requests.post(url, headers=headers, timeout=10) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].text == '{"message":"Too Many Requests"}'
@@ -383,7 +387,7 @@ class TestRuntime:
         yield function
         function.stop()
 
-    def test_an_instance_is_used_again_and_what_it_prints_is_kept_and_logged(
+    def test_an_instance_is_reused_and_its_output_is_kept_and_logged(
         self, function: RuntimeFunction, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", "local.runtime")
@@ -392,7 +396,7 @@ class TestRuntime:
         assert function.log == ["greeting\n"] * 2
         assert caplog.messages == ["greeting"] * 2
 
-    def test_when_it_dies_its_call_fails_and_the_next_one_finds_another(
+    def test_when_an_instance_crashes_its_call_fails_and_the_next_call_gets_another(
         self, function: RuntimeFunction
     ) -> None:
         first: int = function.invoke({})
@@ -400,18 +404,20 @@ class TestRuntime:
             function.invoke("die")  # type: ignore[arg-type]
         assert function.invoke({}) != first
 
-    def test_so_it_does_when_it_dies_between_calls(self, function: RuntimeFunction) -> None:
+    def test_after_a_crash_between_calls_the_next_call_gets_another_instance(
+        self, function: RuntimeFunction
+    ) -> None:
         first: int = function.invoke({})
         os.kill(first, signal.SIGKILL)
-        function._idle[0]._reader.join()  # until it is gone
+        function._idle[0]._reader.join()  # until the process has exited
         assert function.invoke({}) != first
 
 
 class TestServer:
-    def test_clients_that_come_at_once_wait_their_turn(self) -> None:
-        """None is turned away or reset while the server has not got round to accepting it."""
+    def test_concurrent_clients_wait_their_turn(self) -> None:
+        """No connection is refused or reset while it waits to be accepted."""
         server = HttpServer(("127.0.0.1", 0), Gateway({}))
-        server.prepare()  # listens, and accepts nobody yet
+        server.prepare()  # listens, but accepts no connection yet
         with contextlib.ExitStack() as stack:
             stack.callback(server.stop)
             for _ in range(100):
@@ -444,7 +450,7 @@ class TestProduct:
             answer = requests.post(product, data=body, headers=headers, timeout=10)
             assert (answer.status_code, answer.json()["code"]) == (status, code)
 
-    def test_under_an_idempotency_key_a_text_is_counted_once(self, product: str) -> None:
+    def test_with_an_idempotency_key_a_text_is_counted_once(self, product: str) -> None:
         text = {"parameter": "keyed " * 100}
         key = {"Idempotency-Key": "tests/test_local.py"}
 
@@ -458,8 +464,8 @@ class TestProduct:
             report = requests.get(answer.json()["url"], timeout=10).json()["top10words"]
             assert {"word": "keyed", "times": 100} in report
 
-    def test_clients_at_the_same_time_get_an_exact_report(self, product: str) -> None:
-        """8 clients with 15 requests each, on words of their own; the top ten is all of theirs."""
+    def test_concurrent_clients_get_an_exact_report(self, product: str) -> None:
+        """8 clients with their own words make 15 requests each. All of the top ten are their words."""
         words = [f"shared{number}" for number in range(12)]
 
         def client(first: int) -> Counter[str]:
@@ -476,7 +482,7 @@ class TestProduct:
         expected = sorted(totals.items(), key=lambda entry: (-entry[1], entry[0]))[:10]
         assert [(entry["word"], entry["times"]) for entry in report["top10words"]] == expected
 
-    def test_nobody_is_turned_away_while_requests_scan_the_table(self) -> None:
+    def test_no_request_fails_while_requests_scan_the_table(self) -> None:
         with running_product() as product, ThreadPoolExecutor(32) as pool:
             assert self.post(product, " ".join(f"w{number}" for number in range(800))).ok
             answers = list(pool.map(lambda _: self.post(product, "scanned"), range(32)))
@@ -487,7 +493,7 @@ class TestProduct:
 
 @pytest.fixture
 def make_run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts what `make run` starts."""
+    """Starts the program of `make run`."""
     processes = []
 
     def start(**variables: str) -> subprocess.Popen[str]:
@@ -510,7 +516,7 @@ def children(pid: int) -> list[int]:
 
 class TestMakeRun:
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-    def test_it_ends_at_once_and_leaves_nothing_running(
+    def test_it_exits_immediately_and_leaves_nothing_running(
         self, make_run: Callable[..., subprocess.Popen[str]], ending: signal.Signals
     ) -> None:
         process = make_run(PORT="0")
@@ -541,7 +547,7 @@ class TestMakeRun:
         headers = {"x-api-key": "A-secret-of-24-characters"}
         assert requests.post(url, headers=headers, timeout=10).status_code == 403
 
-    def test_a_key_that_terraform_would_refuse_is_refused(
+    def test_a_key_that_terraform_would_reject_is_rejected(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = make_run(PORT="0", API_KEY="short")
@@ -565,7 +571,7 @@ class TestMakeRun:
         url = shlex.split(curl_line(process))[-1]
         assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 200
 
-    def test_a_port_that_is_taken_is_a_sentence(
+    def test_a_port_that_is_taken_is_reported_in_a_sentence(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
         with socket.socket() as taken:
@@ -577,7 +583,7 @@ class TestMakeRun:
         assert "such as PORT=9000" in output
         assert "Traceback" not in output
 
-    def test_logs_are_one_json_line_a_request_without_the_text(
+    def test_logs_are_one_json_line_per_request_without_the_text(
         self, make_run: Callable[..., subprocess.Popen[str]]
     ) -> None:
         process = make_run(PORT="0", API_KEY="hush-key-of-24-characters")
@@ -593,14 +599,14 @@ class TestMakeRun:
 
 class TestKey:
     @pytest.mark.parametrize("key", ["", "!" * 16, "~" * 256])
-    def test_what_terraform_takes(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_keys_that_terraform_accepts(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("API_KEY", key)
         assert key_of_environment() == key
 
     @pytest.mark.parametrize(
         "key", [" " * 16, "x" * 15, "x" * 257, "two words, 24 letters", "é" * 16]
     )
-    def test_what_it_refuses(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_keys_that_terraform_rejects(self, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("API_KEY", key)
         with pytest.raises(SystemExit, match="16 to 256 printable ASCII"):
             key_of_environment()

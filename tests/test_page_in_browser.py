@@ -1,4 +1,4 @@
-"""The page in a real browser, served by `make run`. test_deployment.py opens the deployed one."""
+"""The page in a real browser, served by `make run`. test_deployment.py opens the deployed page."""
 
 import re
 from collections import Counter
@@ -31,14 +31,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def product(browser: Browser) -> Iterator[str]:
-    """Shared: a test cannot know what others have posted."""
+    """A shared server, whose counts depend on the other tests."""
     with running_product() as url:
         yield url
 
 
 @pytest.fixture
 def fresh(browser: Browser) -> Iterator[str]:
-    """Nothing is counted yet."""
+    """A new server, which has not counted anything yet."""
     with running_product() as url:
         yield url
 
@@ -52,7 +52,7 @@ def guarded(browser: Browser) -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Opens the page in a browser profile of its own; a visitor's complaints fail the test."""
+    """Opens the page in a new browser profile. The test fails on errors that the visitor sees."""
     visitors = []
 
     def open_(url: str, **options: Any) -> Visitor:
@@ -95,7 +95,7 @@ class TestTheReport:
             "[...document.querySelectorAll('.bar')].every(bar => !bar.getAnimations().length)"
         )
         bars = here.bars()
-        assert len({bar["x"] for bar in bars}) == 1  # one baseline
+        assert len({bar["x"] for bar in bars}) == 1  # bars share a baseline
         shares = [round(bar["width"] / bars[0]["width"], 1) for bar in bars]
         assert shares == [1, 0.7, 0.3, 0.3, 0.3]
 
@@ -108,7 +108,7 @@ class TestTheReport:
         assert fresh in copied
         assert "x-api-key" not in copied
 
-    def test_it_renews_itself_while_it_is_visible(self, fresh: str, visit: Open) -> None:
+    def test_it_refreshes_while_it_is_visible(self, fresh: str, visit: Open) -> None:
         post(fresh, "one one")
         here = visit(fresh)
         here.page.clock.install()
@@ -129,7 +129,7 @@ class TestTheReport:
         set_visibility(here, hidden=False)
         expect(here.page.locator("#report tbody tr")).to_have_count(3)
 
-    def test_it_renews_less_often_after_failures(self, product: str, visit: Open) -> None:
+    def test_it_refreshes_less_often_after_failures(self, product: str, visit: Open) -> None:
         post(product, "a")
         here = visit(product)
         here.page.clock.install()
@@ -174,7 +174,7 @@ class TestTheReport:
         ],
         ids=["empty", "null", "times", "word"],
     )
-    def test_an_odd_report_is_said_and_asked_for_again(
+    def test_a_malformed_report_is_reported_and_requested_again(
         self, entries: list[Any], sentence: str, product: str, visit: Open
     ) -> None:
         post(product, "a")
@@ -289,7 +289,7 @@ class TestPosting:
             nonlocal lost
             if route.request.method == "POST" and lost < 2:
                 lost += 1
-                route.fetch()  # it is counted
+                route.fetch()  # the text is counted
                 route.abort()
             else:
                 route.continue_()
@@ -308,7 +308,7 @@ class TestPosting:
             here.page.click("#post")
             here.shows([("again", times)])
 
-    def test_it_waits_as_long_as_the_service_asks(self, product: str, visit: Open) -> None:
+    def test_it_waits_as_long_as_the_service_requests(self, product: str, visit: Open) -> None:
         here = visit(product).open()
         here.page.route(
             product,
@@ -387,7 +387,7 @@ class TestPosting:
         here.page.wait_for_timeout(300)
         assert len(here.asked("POST", "/")) == 1
 
-    def test_what_is_typed_meanwhile_stays(self, product: str, visit: Open) -> None:
+    def test_text_that_is_typed_in_the_meantime_stays(self, product: str, visit: Open) -> None:
         here = visit(product).open()
         held = here.hold("POST")
         here.page.fill("#text", "first")
@@ -414,7 +414,7 @@ class TestPosting:
         assert here.text("#trouble") == ""
         assert len(here.asked("POST", "/")) == 1
 
-    def test_it_goes_on_by_itself_when_the_connection_is_back(
+    def test_it_continues_by_itself_when_the_connection_is_restored(
         self, product: str, visit: Open
     ) -> None:
         here = visit(product)
@@ -429,7 +429,7 @@ class TestPosting:
         here.pass_seconds(20)
         expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
 
-    def test_an_absurd_retry_after_is_a_minute_at_most(self, product: str, visit: Open) -> None:
+    def test_an_absurd_retry_after_is_limited_to_a_minute(self, product: str, visit: Open) -> None:
         here = visit(product)
         here.page.clock.install()
         here.open()
@@ -448,7 +448,9 @@ class TestPosting:
         here.pass_seconds(60)
         expect(here.page.locator("#outcome")).to_contain_text("after 1 retry")
 
-    def test_leaving_in_the_middle_is_asked_about(self, product: str, visit: Open) -> None:
+    def test_leaving_while_a_text_is_sent_asks_for_confirmation(
+        self, product: str, visit: Open
+    ) -> None:
         here = visit(product).open()
         asked = []
 
@@ -457,7 +459,7 @@ class TestPosting:
             dialog.accept()
 
         here.page.on("dialog", leave)
-        here.page.click("h1")  # browsers ask only on pages that were used
+        here.page.click("h1")  # browsers ask only on pages that the user has interacted with
         here.drop(BOOK.encode(), "alice.txt")
         expect(here.page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
         here.open()
@@ -474,7 +476,7 @@ class TestPosting:
             (b"a", ["one.txt", "two.txt"], "One file at a time"),
         ],
     )
-    def test_a_file_that_is_no_text_is_refused_before_anything_is_sent(
+    def test_a_file_that_is_not_text_is_refused_before_anything_is_sent(
         self, content: bytes, names: list[str], sentence: str, product: str, visit: Open
     ) -> None:
         here = visit(product).open()
@@ -523,12 +525,12 @@ class TestPieces:
         assert all(len(piece) <= http.MAX_CHARACTERS for piece in pieces)
         assert "".join("".join(pieces).split()) == "".join(text.split())
         assert len(pieces) <= len(text) // 5_000 + 1
-        if "ภาษาไทย" not in text:  # a word of 21,000 characters, which is refused anyway
+        if "ภาษาไทย" not in text:  # one word of 21,000 characters, which is refused anyway
             assert [word for piece in pieces for word in words.split(piece)] == words.split(text)
 
 
 class TestTheKey:
-    def test_it_is_asked_for_and_kept_for_the_tab(self, guarded: str, visit: Open) -> None:
+    def test_the_page_asks_for_it_and_keeps_it_for_the_tab(self, guarded: str, visit: Open) -> None:
         here = visit(guarded).open()
         page = here.page
         expect(page.locator("#key-form")).to_be_visible()
@@ -563,7 +565,7 @@ class TestTheKey:
         here.page.click("#key-form button")
         expect(here.page.locator("#report tbody tr").first).to_be_visible()
 
-    def test_it_is_not_asked_for_again_because_of_an_older_request(
+    def test_an_older_request_does_not_make_the_page_ask_for_it_again(
         self, guarded: str, visit: Open
     ) -> None:
         here = visit(guarded)
@@ -634,7 +636,7 @@ class TestEverybody:
     @pytest.mark.parametrize(
         "viewport", [{"width": 1200, "height": 800}, PHONE], ids=["wide", "phone"]
     )
-    def test_nothing_is_in_the_way(
+    def test_the_page_is_accessible(
         self, scheme: str, viewport: dict[str, int], product: str, guarded: str, visit: Open
     ) -> None:
         options: dict[str, Any] = {"color_scheme": scheme, "viewport": viewport}
@@ -676,11 +678,11 @@ class TestEverybody:
         expect(page.locator("#file")).to_be_focused()
         outline = page.locator("label.button").evaluate("e => getComputedStyle(e).outlineStyle")
         assert outline == "solid"
-        # The dialog that a key opens from here is the browser's own.
+        # From here, a key opens the browser's own dialog.
         page.set_input_files("#file", browsers.ROOT / "examples/alice.txt")
         expect(page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
-        expect(page.locator("#posting")).to_be_focused()  # the button that was used is off
-        assert page.get_attribute("#outcome", "aria-live") == "off"  # not each piece
+        expect(page.locator("#posting")).to_be_focused()  # the button is now disabled
+        assert page.get_attribute("#outcome", "aria-live") == "off"  # pieces are not announced
         page.keyboard.press("Tab")
         expect(page.locator("#pause")).to_be_focused()
         page.keyboard.press("Enter")
@@ -692,7 +694,7 @@ class TestEverybody:
 
 
 class TestThePolicy:
-    """What would run or leave if something hostile got into the page."""
+    """Code that would run, or data that would leave, if hostile input got into the page."""
 
     @pytest.mark.parametrize(
         "attempt",
@@ -710,10 +712,10 @@ class TestThePolicy:
         ],
         ids=["script", "script by DOM", "markup", "eval", "other origin", "image", "style"],
     )
-    def test_it_is_stopped(self, attempt: str, product: str, browser: Browser) -> None:
+    def test_it_is_blocked(self, attempt: str, product: str, browser: Browser) -> None:
         here = Visitor(browser, product)
         here.open()
-        # Later, because the browser lets its debugger do more than a script.
+        # In a timer, because the browser restricts its debugger less than scripts.
         here.page.evaluate(
             f"setTimeout(() => {{ try {{ {attempt} }} finally {{ window.attempted = 1 }} }})"
         )

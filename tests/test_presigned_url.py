@@ -1,4 +1,4 @@
-"""The presigned URL: what it says on AWS, and what it opens on the emulated one."""
+"""The presigned URL: its form on AWS, and its use on the emulated AWS."""
 
 import time
 from typing import Any
@@ -95,7 +95,7 @@ def test_hostile_text_arrives_as_json_without_markup(s3: Any, client: str) -> No
     assert not set("<>&\x1b") & set(answer.text)
     top = [entry["word"] for entry in answer.json()["top10words"]]
     assert top[:2] == ["alert", "script"]
-    assert 'צה"ל' in top  # with a quotation mark of its own
+    assert 'צה"ל' in top  # the word contains a quotation mark
 
 
 def set_versioning(s3: Any, status: str) -> None:

@@ -1,5 +1,5 @@
-"""The client that is botocore's: what its errors mean, and the deadline that it holds. What it shares
-with the thin one is in test_contract_on_moto.py, test_faults.py and test_random_walks.py."""
+"""The client on botocore: its errors and its deadline. test_contract_on_moto.py, test_faults.py and
+test_random_walks.py have the tests that it shares with the thin client."""
 
 import threading
 import time
@@ -69,7 +69,7 @@ def test_connection_errors_and_unreadable_answers_are_faults(error: Exception) -
     [exceptions.NoCredentialsError(), exceptions.ParamValidationError(report="a value")],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_of_our_own_making_are_not(error: Exception) -> None:
+def test_errors_in_the_parameters_are_not(error: Exception) -> None:
     assert sdk._translated("Scan", error) is None
 
 
@@ -100,7 +100,7 @@ def test_a_batch_is_answered_in_order(server: FakeAws) -> None:
 
 
 def test_calls_of_a_batch_are_concurrent(server: FakeAws) -> None:
-    together = threading.Barrier(CONNECTIONS)  # breaks, and fails the test, if one has to wait
+    together = threading.Barrier(CONNECTIONS)  # breaks unless the calls are concurrent
 
     def effect(exchange: fake_aws.Exchange) -> None:
         together.wait(timeout=10)
@@ -146,7 +146,7 @@ def test_throttled_calls_are_retried_until_the_deadline_and_reported(server: Fak
 def test_the_deadline_holds_against_a_server_that_trickles(
     calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore's read timeout is per recv: alone it would wait for ever."""
+    """botocore's read timeout is per recv, so with it alone the call would never end."""
     with serving(sends(b"HTTP/1.1 200 OK\r\n", *[b"X"] * 1000, every=0.1)) as trickling:
         for name, value in aws.environment(trickling.url).items():
             monkeypatch.setenv(name, value)
@@ -165,7 +165,7 @@ class TestAtMostOnce:
         one(client, operation, AT_MOST_ONCE_PARAMETERS[operation], time.monotonic() + 10)
 
     @pytest.mark.parametrize("bad", AMBIGUOUS)
-    def test_what_may_have_taken_effect_is_not_repeated(
+    def test_a_call_that_may_have_taken_effect_is_not_retried(
         self, operation: str, bad: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with serving(AMBIGUOUS[bad]) as server, pytest.raises(AwsUnavailable) as caught:
@@ -176,7 +176,7 @@ class TestAtMostOnce:
     @pytest.mark.parametrize(
         "code", ["ThrottlingException", "ProvisionedThroughputExceededException"]
     )
-    def test_a_throttled_call_is_repeated(
+    def test_a_throttled_call_is_retried(
         self, operation: str, code: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         throttle = response(f'{{"__type": "com.amazonaws#{code}"}}'.encode(), "400 Bad Request")

@@ -1,4 +1,4 @@
-"""Unauthorised callers are refused: the deployed product against each visitor of docs/security.md."""
+"""Unauthorised callers are refused: the deployed product against each visitor in docs/security.md."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ EXPIRY_SECONDS = 300
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    """Deployed with two keys."""
+    """A deployment with two keys."""
     terraform.needed()
     variables: dict[str, Any] = {
         "presigned_url_expiry": EXPIRY_SECONDS,
@@ -39,13 +39,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
 
 @pytest.fixture
 def report(guarded: Emulated) -> str:
-    """The address of the report, unsigned, after a text was posted; the bucket's name is in it."""
+    """The report's address without its signature, after a text was posted. It contains the bucket's name."""
     assert guarded.post("hello world").status_code == 200
     return f"{guarded.cloud}/{guarded.outputs['reports_bucket']}/top.json"
 
 
 def stolen(guarded: Emulated) -> Credentials:
-    """What somebody has who got hold of the function's credentials."""
+    """The function's credentials, as a thief would have them."""
     role = guarded.client("iam").get_role(RoleName=guarded.name)["Role"]
     found = guarded.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="thief")
     return Credentials(
@@ -65,7 +65,7 @@ class TestAnonymous:
 
 
 class TestUrl:
-    """Of somebody with the role's credentials, who may put any life time into it."""
+    """URLs signed with the role's credentials, with any lifetime."""
 
     @pytest.mark.parametrize(
         ("age_seconds", "status"), [(EXPIRY_SECONDS - 10, 200), (EXPIRY_SECONDS + 1, 403)]
@@ -77,8 +77,10 @@ class TestUrl:
         request = signed(signer, report, age_seconds)
         assert requests.get(str(request.url), timeout=10).status_code == status
 
-    def test_what_is_signed_in_its_header_is_none(self, guarded: Emulated, report: str) -> None:
-        """So whatever S3 takes for the age of such a signature, the function reads its report."""
+    def test_a_signature_in_the_header_has_no_age_limit(
+        self, guarded: Emulated, report: str
+    ) -> None:
+        """The function can read its report, whatever age S3 assigns to a signature in a header."""
         signer = S3SigV4Auth(stolen(guarded), "s3", aws.REGION)
         request = signed(signer, report, EXPIRY_SECONDS + 1)
         answer = requests.get(report, headers=dict(request.headers), timeout=10)
@@ -171,7 +173,7 @@ def limits(guarded: Emulated) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def changed(guarded: Emulated) -> Emulated:
-    """One apply takes a key back and lowers the table's limit."""
+    """One apply revokes a key and lowers the table's limit."""
     del guarded.variables["api_key_previous"]
     guarded.variables["max_writes_per_second"] = 20
     guarded.apply()

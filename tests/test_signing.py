@@ -1,4 +1,4 @@
-"""Signatures: equal to botocore's for generated requests, and to those that AWS has published."""
+"""Signatures equal botocore's for generated requests, and equal those that AWS has published."""
 
 import calendar
 import time
@@ -28,10 +28,10 @@ from wordtally.aws.thin import ThinClient
 REGION = "eu-west-3"
 
 words = st.text(min_size=1, max_size=20)
-# What botocore takes as a header's value: printable ASCII, with spaces inside and around.
+# Header values that botocore accepts: printable ASCII, with spaces inside and around.
 values = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
-# No path of dots alone: botocore's URL parsing takes those for relative.
+# No path of only dots, as botocore's URL parsing takes it for a relative path.
 keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
 secrets = st.text("abcXYZ019+/=", min_size=1, max_size=40)
 credentials = st.builds(
@@ -129,7 +129,7 @@ calls = st.one_of(
 
 @contextmanager
 def clock(moment: datetime) -> Iterator[float]:
-    """botocore's clock; the same moment in seconds."""
+    """Set botocore's clock, and return its time in seconds."""
     with mock.patch("botocore.auth.get_current_datetime", return_value=moment):
         yield calendar.timegm(moment.timetuple())
 
@@ -218,7 +218,7 @@ def thin_client(region: str, url: str | None) -> ThinClient:
         ("eu-west-3", "https://example.com", "dotted.reports"),
         ("eu-west-3", "http://localhost:4566/base", "reports"),
         ("eu-west-3", "http://localhost:4566/base", "dotted.reports"),
-        # Not with a dot in the bucket's name: botocore makes a host's name of it and the address.
+        # Without dots in the bucket's name, as botocore would make a host name of it and the IP address.
         ("eu-west-3", "http://127.0.0.1:4566", "reports"),
         ("eu-west-3", "http://[::1]:4566", "reports"),
     ],
@@ -274,7 +274,7 @@ def test_botocores_client_sends_the_same_request(
         ours = operations.request(operation, parameters)
         assert ours.body == theirs.body
         assert (ours.method, ours.path) == (theirs.method, urlsplit(theirs.url).path)
-        # For clients that know SQS's former protocol, which these do not.
+        # This header is for clients of SQS's former protocol, which these clients do not support.
         more = {"x-amzn-query-mode": "true"} if service == "sqs" else {}
         headers = Signer(who, REGION, service, now).headers(
             ours.method,
@@ -303,7 +303,7 @@ def test_tags_are_written_as_botocore_writes_them(tags: list[dict[str, str]]) ->
 
 
 # From AWS's Signature Version 4 test suite (Apache-2.0): the request and its published signature.
-# The suite's paths are left out: they follow the rule of other services than S3.
+# The suite's tests of paths are left out, as they follow a rule that does not apply to S3.
 EXAMPLE = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 UNRESERVED = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TOKEN = "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"

@@ -1,4 +1,4 @@
-"""The simulation behind docs/scale.md: what must hold for its figures to mean anything."""
+"""The simulation behind docs/scale.md: properties without which its figures would be meaningless."""
 
 import math
 from dataclasses import replace
@@ -25,13 +25,13 @@ def test_a_run_is_the_same_every_time() -> None:
     assert batched.run(plan) == batched.run(plan)
 
 
-def test_a_request_alone_takes_the_chain_of_its_calls() -> None:
+def test_a_single_request_takes_the_time_of_its_sequential_calls() -> None:
     timing = replace(DEFAULT_TIMING, spread=0.0)
     row = synchronous.run(rate=0.02, seconds=600, timing=timing)
     cpu = timing.cpu_wait
     publish = cpu + timing.put
     alone = 10 * cpu + timing.update + publish
-    # The first requests of an instance read beside their upserts.
+    # The first requests of an instance read the report during their upserts.
     reading = max(11 * cpu + timing.update, cpu + timing.get) + publish
     assert [row.p50, row.p99] == pytest.approx([alone, reading])
     assert (row.conflicts, row.publishes, row.skipped) == (0, 1, 0)
@@ -40,7 +40,7 @@ def test_a_request_alone_takes_the_chain_of_its_calls() -> None:
     assert row.exact
 
 
-def test_requests_that_meet_end_with_the_right_report() -> None:
+def test_concurrent_requests_end_with_the_right_report() -> None:
     row = synchronous.run(rate=200, seconds=2)
     assert row.conflicts > 1
     assert row.skipped > 0.5
@@ -48,7 +48,7 @@ def test_requests_that_meet_end_with_the_right_report() -> None:
     assert row.unavailable == row.refused == 0
 
 
-def test_the_item_limit_caps_what_is_answered() -> None:
+def test_the_limit_per_item_caps_the_throughput() -> None:
     limits = replace(DEFAULT_LIMITS, item_writes=50)
     under = synchronous.run(rate=40, seconds=4, limits=limits)
     over = synchronous.run(rate=100, seconds=4, limits=limits)
@@ -69,7 +69,7 @@ def test_calls_are_throttled_until_the_deadline(monkeypatch: pytest.MonkeyPatch)
     assert row.p99 < 1.2
 
 
-def test_lambda_refuses_what_it_has_no_instance_for() -> None:
+def test_lambda_throttles_requests_beyond_its_concurrency() -> None:
     row = synchronous.run(rate=40, seconds=3, limits=replace(DEFAULT_LIMITS, concurrency=2))
     assert row.at_once == 2
     assert row.refused > 0.3
@@ -94,9 +94,9 @@ def test_batches_count_every_text_once(plan: Plan) -> None:
 def test_the_stream_counts_every_text_once_and_writes_hot_words_rarely() -> None:
     outcome = streamed.run(Feed(200, shards=2), windows=2)
     assert outcome.exact
-    assert outcome.hottest * 200 < 200 / 20  # posts write `the` with each text
+    assert outcome.hottest * 200 < 200 / 20  # requests without the stream write `the` for each text
     assert outcome.write_units < workload.WORDS_PER_TEXT
-    assert outcome.write_units > outcome.words_written  # and the plans
+    assert outcome.write_units > outcome.words_written  # the plans take the rest
     assert 5 / 2 < outcome.age_p50 < outcome.age_p99 < 15
     assert streamed.run(Feed(200, shards=2), windows=2) == outcome
 

@@ -45,7 +45,7 @@ def test_it_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_switches(tmp_path: Path) -> None:
-    """tests/switches.tftest.hcl, which needs mocks."""
+    """Run tests/switches.tftest.hcl, which needs mocks."""
     configuration = terraform.Terraform(tmp_path)
     version = json.loads(configuration.run("version", "-json"))["terraform_version"]
     if tuple(map(int, version.split(".")[:2])) < (1, 7):
@@ -124,7 +124,7 @@ class TestPackage:
         return sorted(file.relative_to(SOURCE).as_posix() for file in files)
 
     def copied(self, directory: Path) -> Path:
-        """A copy with other modes, and with files that do not belong to the package."""
+        """A copy with other file modes, and with files that do not belong to the package."""
         copy = directory / "wordtally"
         for name in self.expected():
             twin = copy / name
@@ -145,7 +145,7 @@ class TestPackage:
         copy = self.copied(tmp_path / "elsewhere")
         assert self.build(copy, tmp_path / "deeper/two.zip") == one
 
-    def test_it_holds_the_package_and_nothing_else(self, tmp_path: Path) -> None:
+    def test_it_contains_only_the_package(self, tmp_path: Path) -> None:
         self.build(SOURCE, tmp_path / "one.zip")
         with zipfile.ZipFile(tmp_path / "one.zip") as archive:
             names = archive.namelist()
@@ -153,8 +153,8 @@ class TestPackage:
         # 155 kB of code and 40 kB of page, neither compressed.
         assert (tmp_path / "one.zip").stat().st_size < 200_000
 
-    def test_terraform_hashes_what_the_zip_holds(self, tmp_path: Path) -> None:
-        """So that a change of any of it is deployed, and a change of nothing else."""
+    def test_terraform_hashes_the_files_of_the_zip(self, tmp_path: Path) -> None:
+        """A change of any of these files is deployed, and a change of any other file is not."""
         terraform.needed()
         module = tmp_path / "module"
         shutil.copytree(ROOT / "modules/function", module)
@@ -183,7 +183,7 @@ class TestPackage:
         assert hashed()["hash"] != before["hash"]
 
 
-def test_the_operators_own_deployment_is_out_of_reach(
+def test_the_operators_own_deployment_cannot_be_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_VAR_name", "production")

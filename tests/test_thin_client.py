@@ -1,4 +1,4 @@
-"""The thin client: retries, batches, throttling, credentials, endpoints, and moto beside boto3."""
+"""The thin client: retries, batches, throttling, credentials and endpoints; and a comparison with boto3."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def s3_error(code: str, status: str) -> bytes:
 
 
 def answers(*responses: bytes) -> Conversation:
-    """One connection; the last response again and again."""
+    """A conversation on one connection, which repeats the last response."""
 
     def conversation(peer: Peer) -> None:
         left = list(responses)
@@ -85,7 +85,7 @@ GOOD = response(
     b'{"Items": [], "Responses": {}, "SequenceNumber": "1", "MessageId": "<TagSet/>"}',
     ETag='"etag"',
 )
-"""An answer to any operation."""
+"""A response that suits any operation."""
 BROKEN = "500 Internal Server Error"
 
 
@@ -107,7 +107,7 @@ class TestRepeatableOperation:
         with serving(answers(bad, bad, GOOD)) as server:
             call(thin(url_of(server)), operation)
         assert len(server.requests) == 3
-        # The token of a transaction among the rest: DynamoDB takes a retry for what it is.
+        # Including a transaction's token, by which DynamoDB recognises a retry.
         assert len(set(server.requests)) == 1
 
     def test_faults_are_retried_a_few_times(
@@ -133,7 +133,7 @@ class TestRepeatableOperation:
 @pytest.mark.parametrize("operation", AT_MOST_ONCE_PARAMETERS)
 class TestAtMostOnce:
     @pytest.mark.parametrize("bad", AMBIGUOUS)
-    def test_what_may_have_taken_effect_is_not_repeated(
+    def test_a_call_that_may_have_taken_effect_is_not_retried(
         self, operation: str, bad: str, thin: Callable[..., ThinClient]
     ) -> None:
         with serving(AMBIGUOUS[bad], answers(GOOD)) as server:
@@ -143,7 +143,7 @@ class TestAtMostOnce:
         assert not caught.value.without_effect
         assert len(server.requests) == 1
 
-    def test_nor_is_a_throttled_call_that_fails_in_its_second_attempt(
+    def test_a_throttled_call_that_fails_in_its_second_attempt_is_not_retried(
         self, operation: str, thin: Callable[..., ThinClient]
     ) -> None:
         throttle = dynamodb_error("ThrottlingException")
@@ -154,7 +154,7 @@ class TestAtMostOnce:
             call(thin(url_of(server)), operation)
         assert len(server.requests) == 2
 
-    def test_what_was_never_sent_is_repeated(
+    def test_a_call_that_was_never_sent_is_retried(
         self, operation: str, thin: Callable[..., ThinClient]
     ) -> None:
         with serving(answers(GOOD)) as server:
@@ -183,7 +183,7 @@ class TestAnyOperation:
             call(thin(url_of(server)), operation)
         assert len(server.requests) == MAX_ATTEMPTS + 1
 
-    def test_a_throttled_call_ends_with_its_time(
+    def test_a_throttled_call_ends_at_its_deadline(
         self, operation: str, thin: Callable[..., ThinClient]
     ) -> None:
         started = time.monotonic()
@@ -192,7 +192,7 @@ class TestAnyOperation:
         with serving(sends_and_stays(bad)) as server, pytest.raises(AwsUnavailable) as caught:
             call(thin(url_of(server)), operation, 0.5)
         assert time.monotonic() - started < SOON_SECONDS
-        # A busy machine may wake from the pause after the deadline.
+        # On a busy machine, the pause may end after the deadline.
         assert caught.value.code in (code, "out of time")
         assert caught.value.without_effect
 
@@ -239,7 +239,7 @@ def test_a_304_announces_the_length_of_a_body_that_does_not_follow(
     assert server.connections == 1
 
 
-def test_a_later_refusal_does_not_undo_an_earlier_doubt(
+def test_a_refusal_after_an_uncertain_attempt_leaves_the_effect_uncertain(
     thin: Callable[..., ThinClient],
 ) -> None:
     bad = dynamodb_error("InternalServerError", BROKEN)
@@ -255,7 +255,7 @@ def test_a_later_refusal_does_not_undo_an_earlier_doubt(
     ("code", "without_effect"),
     [("TransactionConflictException", True), ("TransactionInProgressException", False)],
 )
-def test_a_transaction_in_the_way_is_waited_for(
+def test_a_conflict_with_a_transaction_is_retried(
     code: str, without_effect: bool, thin: Callable[..., ThinClient]
 ) -> None:
     seen: list[AwsError] = []
@@ -271,7 +271,7 @@ def test_a_transaction_in_the_way_is_waited_for(
     assert caught.value.without_effect is without_effect
 
 
-def test_a_cancelled_transaction_tells_why(thin: Callable[..., ThinClient]) -> None:
+def test_a_cancelled_transaction_has_its_reasons(thin: Callable[..., ThinClient]) -> None:
     reasons = [{"Code": "ConditionalCheckFailed", "Item": {"a": {"S": "b"}}}, {"Code": "None"}]
     cancelled = dynamodb_error("TransactionCanceledException", CancellationReasons=reasons)
     with (
@@ -286,7 +286,7 @@ def test_a_cancelled_transaction_tells_why(thin: Callable[..., ThinClient]) -> N
 
 
 @pytest.mark.parametrize("code", ["<script>", "a" * 101, "", 'Access"Denied', 7, None, {}])
-def test_an_invalid_error_code_is_not_repeated(code: Any, thin: Callable[..., ThinClient]) -> None:
+def test_an_invalid_error_code_is_not_quoted(code: Any, thin: Callable[..., ThinClient]) -> None:
     with (
         serving(
             sends_and_stays(response(json.dumps({"__type": code}).encode(), "400 -"))
@@ -369,7 +369,7 @@ class TestBatches:
     def test_an_empty_batch(self, thin: Callable[..., ThinClient]) -> None:
         assert thin("http://127.0.0.1:9").call_each("UpdateItem", [], time.monotonic() + 1) == []
 
-    def test_the_first_failure_ends_it_when_those_in_flight_have_ended(
+    def test_the_first_failure_ends_it_after_the_calls_in_flight(
         self, thin: Callable[..., ThinClient]
     ) -> None:
         ended: list[int] = []
@@ -420,7 +420,9 @@ class TestBatches:
             assert time.monotonic() - started < SOON_SECONDS
         assert seen == Counter(range(4))  # no attempt after the failure
 
-    def test_what_the_parameters_raise_is_raised(self, thin: Callable[..., ThinClient]) -> None:
+    def test_an_exception_from_the_parameters_is_raised(
+        self, thin: Callable[..., ThinClient]
+    ) -> None:
         def parameters() -> Iterator[dict[str, Any]]:
             yield UPDATE
             raise LookupError("no more")
@@ -446,7 +448,7 @@ class TestBatches:
 def test_a_throttle_halves_the_calls_in_flight(
     thin: Callable[..., ThinClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All 16 calls of the start are throttled at once: that halves 16 once, and not to nothing."""
+    """All 16 initial calls are throttled at the same time. The limit is halved once, not for each."""
     monkeypatch.setattr("random.uniform", lambda _, __: 0.0)
     barrier, lock, first = threading.Barrier(FIRST_CONNECTIONS), threading.Lock(), True
     at_once, seen = 0, list[int]()
@@ -475,7 +477,7 @@ def test_a_throttle_halves_the_calls_in_flight(
 
 
 class Limited:
-    """A table that accepts a limited number of writes a second, served by a thread of its own."""
+    """A table that accepts a limited number of writes per second, served by a separate thread."""
 
     def __init__(self, writes_per_second: float, milliseconds: float) -> None:
         self._rate = writes_per_second
@@ -523,8 +525,8 @@ class Limited:
         self._loop.close()
 
 
-def test_a_batch_slows_down_to_what_the_table_takes() -> None:
-    """4,000 words on a table that takes 1,500 writes a second, by two clients at once."""
+def test_a_batch_slows_down_to_the_tables_limit() -> None:
+    """Two clients write 4,000 words concurrently to a table that accepts 1,500 writes per second."""
     table = Limited(1_500, 5)
     until = time.monotonic() + 60
 
@@ -546,7 +548,9 @@ def test_a_batch_slows_down_to_what_the_table_takes() -> None:
 
 
 class TestCredentials:
-    def test_a_change_of_the_environment_is_seen(self, thin: Callable[..., ThinClient]) -> None:
+    def test_a_change_of_the_environment_takes_effect(
+        self, thin: Callable[..., ThinClient]
+    ) -> None:
         variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
         here = ThinClient("eu-west-3", variables)
         what = {"Bucket": "reports", "Key": "top.json"}
@@ -612,7 +616,7 @@ BUCKET, TABLE, MARKERS = "thin-reports", "thin-words", "thin-markers"
 
 
 class TestOnMoto:
-    """Each operation end to end, beside boto3."""
+    """Each operation end to end, compared with boto3."""
 
     @pytest.fixture
     def here(self, cloud: str) -> Iterator[ThinClient]:

@@ -1,4 +1,4 @@
-"""A table at its write limit: requests slow down, and count everything once."""
+"""At the table's write limit, requests slow down and count everything once."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ WRITES_PER_SECOND = 200
 
 
 @pytest.mark.parametrize("client", ["thin", "botocore"])
-def test_two_long_texts_at_once_are_counted_whole(client: str) -> None:
+def test_two_concurrent_long_texts_are_counted_completely(client: str) -> None:
     texts = ["".join(chr(0x4E00 + offset + n) for n in range(300)) for offset in (0, 300)]
     context = SimpleNamespace(aws_request_id="", get_remaining_time_in_millis=lambda: 30_000)
 

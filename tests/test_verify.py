@@ -1,5 +1,5 @@
-"""`make verify`, the program: on the emulated AWS from its question to its table, interrupted, and with
-checks and destroys that fail. What the checks see is in test_deployment.py."""
+"""The program `make verify` on the emulated AWS: from its question to its table, with an interruption, and
+with checks and destroys that fail. test_deployment.py tests the checks themselves."""
 
 import contextlib
 import io
@@ -55,7 +55,7 @@ def left(cloud: str) -> dict[str, list[str]]:
 
 
 def rows(output: str) -> dict[str, tuple[str, str, str]]:
-    """Verdict, expected and seen by the check's name."""
+    """For each check's name: the verdict, what was expected and what was seen."""
     lines = [line.strip("| ").split(" | ") for line in output.splitlines() if line.startswith("|")]
     found = [[cell.strip() for cell in line] for line in lines[2:]]
     return {check: (verdict, expected, seen) for verdict, check, expected, seen in found}
@@ -71,14 +71,14 @@ class TestProgram:
         assert "Nothing was deployed" in output
         assert left(whole_cloud) == {}
 
-    def test_interrupted_while_it_applies_it_destroys_all_the_same(self, whole_cloud: str) -> None:
+    def test_an_interrupted_apply_is_destroyed(self, whole_cloud: str) -> None:
         process = start(whole_cloud, YES="1")
         tables = aws.client("dynamodb", whole_cloud)
         while not tables.list_tables()["TableNames"]:
             assert process.poll() is None
             time.sleep(0.2)
         assert process.stdout
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
         output = ""
         while "Destroying" not in output:
             output += process.stdout.readline()
@@ -139,7 +139,7 @@ class Undeployed(Emulated):
 def run(
     cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., str | int | None]:
-    """Runs the program with these checks; its exit code."""
+    """Runs the program with these checks, and returns its exit code."""
 
     def start(*todo: Check, broken: bool = False) -> str | int | None:
         for name, value in {**aws.environment(cloud), "YES": "1"}.items():
@@ -166,7 +166,7 @@ FINE = Check("A fine one", Between(1, 3), lambda _: 2)
 
 
 class TestEnding:
-    def test_a_check_that_differs_or_fails_does_not_keep_the_rest_from_running(
+    def test_the_other_checks_run_after_one_that_differs_or_fails(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         wrong = Check("A wrong one", "200", lambda _: "404")
@@ -179,7 +179,7 @@ class TestEnding:
         assert Undeployed.destroys == 1
         assert list((tmp_path / "build/verify").iterdir()) == []
 
-    def test_a_figure_fails_nothing(
+    def test_no_figure_fails_the_run(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(Check("Slow", Figure("below 3"), lambda _: 99)) == 0
@@ -196,7 +196,7 @@ class TestEnding:
         assert Undeployed.destroys == 1
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def test_a_destroy_that_fails_is_tried_again_and_says_what_to_do(
+    def test_a_failed_destroy_is_retried_and_then_says_what_to_do(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         assert run(FINE, broken=True) == 1
@@ -211,7 +211,7 @@ class TestEnding:
     def test_without_cost_explorer_nothing_notifies(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """local.aws knows no cost anomalies; local.whole_aws does."""
+        """local.aws does not support cost anomalies, unlike local.whole_aws."""
         seen: dict[str, Any] = {}
         assert run(Check("Variables", "None", lambda place: str(seen.update(place.variables)))) == 0
         assert seen["alert_email"] == ""
@@ -221,7 +221,7 @@ class TestEnding:
 
 
 class TestAccount:
-    """The place that is not the emulated AWS, with the emulated AWS at the other end."""
+    """The place for a real account, connected to the emulated AWS."""
 
     @pytest.fixture
     def account(
@@ -278,7 +278,7 @@ class TestAccount:
         events.remove_targets(Rule="verified-reconcile", Ids=["1"])
         events.delete_rule(Name="verified-reconcile")
 
-    def test_it_looks_until_its_patience_is_over(
+    def test_it_looks_until_the_time_is_up(
         self, account: Callable[[str], Account], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = account(ACCOUNT)
@@ -289,7 +289,7 @@ class TestAccount:
         assert place.eventually(lambda: 0, bool) == 0
 
 
-def test_the_table_shows_what_matters_of_terraforms_output() -> None:
+def test_the_table_shows_the_relevant_part_of_terraforms_output() -> None:
     drifted = "Refreshing …\n\n  # module.api.x will be updated in-place\n  ~ resource {}\n"
     assert checks.brief(drifted) == "module.api.x will be updated in-place"
     failed = "Plan: 9 to add\n╷\n│ Error: creating x: denied\n│\n│   with x,\n"

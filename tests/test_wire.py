@@ -1,4 +1,4 @@
-"""The thin client on a hostile network: no wrong answer, no hang, nothing leaks into the next call."""
+"""The thin client on a hostile network: no wrong answer, no hang, and no effect on the next call."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ def update(client: ThinClient, seconds: float = 60) -> int:
 
 
 def update_at_once(client: ThinClient) -> int:
-    """Without a retry."""
+    """Call UpdateItem without a retry."""
     retried: list[AwsError] = []
     answers = client.call_each("UpdateItem", [UPDATE], time.monotonic() + 60, retried.append)
     assert not retried
@@ -89,7 +89,7 @@ def test_it_reads(name: str, thin: Callable[..., ThinClient]) -> None:
         assert update_at_once(here) == 7
         assert server.first_ended.wait(SOON_SECONDS)
         time.sleep(0.1)
-        assert update_at_once(here) == 1  # on another connection: nothing is left of the first
+        assert update_at_once(here) == 1  # on another connection, without bytes of the first
         assert update_at_once(here) == 2
     assert server.connections == 2
     assert len(server.requests) == 3
@@ -256,7 +256,7 @@ def test_a_stuck_event_loop_does_not_hold_a_caller(thin: Callable[..., ThinClien
         assert update(here) == 2
 
 
-def test_connections_are_used_again(thin: Callable[..., ThinClient]) -> None:
+def test_connections_are_reused(thin: Callable[..., ThinClient]) -> None:
     with serving(well_behaved) as server:
         here = thin(server.url)
         assert [update(here) for _ in range(5)] == [1, 2, 3, 4, 5]
@@ -273,8 +273,10 @@ def test_a_host_that_closes_after_each_answer(thin: Callable[..., ThinClient]) -
 
 
 @pytest.mark.parametrize("silently", [False, True])
-def test_a_connection_that_died_while_idle(silently: bool, thin: Callable[..., ThinClient]) -> None:
-    """The host closes it; or it only stops answering, as after a freeze."""
+def test_a_connection_that_was_lost_while_idle(
+    silently: bool, thin: Callable[..., ThinClient]
+) -> None:
+    """The host closes the connection, or only stops answering, as after a freeze."""
 
     def once(peer: Peer) -> None:
         peer.request()
@@ -290,7 +292,7 @@ def test_a_connection_that_died_while_idle(silently: bool, thin: Callable[..., T
     assert len(server.requests) == 2
 
 
-def test_idle_time_is_by_the_wall_clock(thin: Callable[..., ThinClient]) -> None:
+def test_idle_time_is_measured_by_the_wall_clock(thin: Callable[..., ThinClient]) -> None:
     with serving(well_behaved) as server:
         here = thin(server.url)
         assert update(here) == 1
@@ -329,7 +331,7 @@ def test_a_lookup_without_an_answer(thin: Callable[..., ThinClient]) -> None:
 
 @contextlib.contextmanager
 def deaf() -> Iterator[int]:
-    """A port that accepts no further connection, as an address that drops each packet."""
+    """A port that accepts no further connections, like an address that drops every packet."""
     with socket.socket() as listener, contextlib.ExitStack() as stack:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -381,7 +383,7 @@ def test_a_header_cannot_end_early(refuses: bytes) -> None:
 class TestTls:
     @pytest.fixture(autouse=True)
     def _quiet(self) -> Iterator[None]:
-        # The server's side of a refused handshake.
+        # The server's error for a refused handshake.
         with mock.patch.object(threading, "excepthook"):
             yield
 
@@ -468,7 +470,7 @@ for _ in sys.stdin:
 
 @pytest.mark.parametrize("host_closes", [True, False], ids=["closed", "forgotten"])
 def test_freeze_and_thaw(host_closes: bool) -> None:
-    """Stopped for longer than the host keeps a connection, which it closes or just forgets."""
+    """The process is stopped for so long that the host closes the connection or forgets it."""
 
     def short_lived(peer: Peer) -> None:
         peer.connection.settimeout(1)

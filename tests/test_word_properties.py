@@ -1,4 +1,4 @@
-"""What holds for the words of any text."""
+"""Properties of the words of any text."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from test_words_against_the_standard import standard
 from wordtally import words
 
 AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200c\u200d\u00ad\u034f\u202e\u3164\ufe0fﬃﷺΐ가\ud800🎉"
-"""Of each kind that words.py tells apart, and what normalisation has most work with."""
+"""Characters of each kind that words.py distinguishes, and those that take normalisation longest."""
 
 TEXTS = st.text() | st.text(AWKWARD)
 
@@ -22,7 +22,7 @@ ALPHABETIC = re.compile(
     "ADLAM|ARABIC|ARMENIAN|BENGALI|CHEROKEE|COPTIC|CYRILLIC|DEVANAGARI|ETHIOPIC|GEORGIAN|GREEK|GUJARATI|"
     "GURMUKHI|HANGUL|HEBREW|LATIN|MONGOLIAN|NKO|SINHALA|SYRIAC|TAMIL|TELUGU|THAANA|TIBETAN"
 )
-"""Scripts that words.py leaves to the standard, unlike Thai, ideographs and their kin."""
+"""Scripts for which words.py follows the standard, unlike Thai, ideographs and similar scripts."""
 
 
 def letters() -> dict[str, str]:
@@ -48,7 +48,7 @@ BETWEEN = " \n.,:;'’\"·-_/@!?()0\u00ad\u034f\u200b\u200c\u200d\u202e\u3164\uf
 
 
 def prose(scripts: tuple[str, str]) -> st.SearchStrategy[str]:
-    """Text that changes between two scripts, with all that joins or parts words."""
+    """Text that alternates between two scripts, with every character that joins or separates words."""
     pieces = [st.text(script, min_size=1, max_size=3) for script in scripts]
     return st.lists(st.one_of(*pieces, st.text(BETWEEN, min_size=1, max_size=2)), min_size=40).map(
         "".join
@@ -77,7 +77,7 @@ def test_splitting_the_words_again_gives_the_words_again(text: str) -> None:
 
 
 @given(TEXTS)
-def test_no_word_has_invisible_characters_but_joiners_within(text: str) -> None:
+def test_the_only_invisible_characters_in_words_are_joiners_within(text: str) -> None:
     for word in words.split(text):
         assert not regex.search(r"\p{Default_Ignorable_Code_Point}", word[0] + word[-1])
         assert {*regex.findall(r"\p{Default_Ignorable_Code_Point}", word)} <= {"\u200c", "\u200d"}
@@ -105,7 +105,7 @@ def test_words_are_the_same_in_any_normal_form(text: str) -> None:
 
 
 def process_seconds(text: str) -> float:
-    """CPU time of this process, the least of three: what other processes do adds to a single one."""
+    """CPU time of this process: the minimum of three runs, as other processes can slow a run down."""
 
     def once() -> float:
         started = time.process_time()
@@ -121,7 +121,7 @@ def process_seconds(text: str) -> float:
 @example("", "\u0f73\u0323")
 @settings(phases=[Phase.explicit, Phase.generate])  # shrinking would measure for minutes
 def test_the_time_is_linear(start: str, unit: str) -> None:
-    """Nothing here can count steps, so it is CPU time, with a bound half-way between n and n²."""
+    """Steps cannot be counted, so the test limits CPU time, half-way between n and n²."""
     size = 500
     few, many = (process_seconds(start + unit * (n // len(unit))) for n in (size, 16 * size))
     assert many < 64 * few

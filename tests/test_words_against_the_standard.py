@@ -1,6 +1,6 @@
-"""Word boundaries beside uniseg's, an implementation of UAX #29 with the Unicode database.
+"""Compares word boundaries with uniseg's, an implementation of UAX #29 with the Unicode database.
 
-tests/prose holds the Universal Declaration of Human Rights (United Nations, free to copy), its
+tests/prose has the Universal Declaration of Human Rights (United Nations, free to copy), its
 preamble and first articles, in 18 languages and 9 scripts.
 """
 
@@ -26,15 +26,15 @@ HANGUL_FILLERS = dict.fromkeys([0x115F, 0x1160], "\u2060")
 
 
 def standard(text: str) -> list[str]:
-    """The words of `text` by uniseg: segments with a letter or digit, normalised as ours are."""
+    """The words of `text` according to uniseg: segments with a letter or digit, normalised like ours."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    # Fillers are letters to the standard. Here they are format characters: they are invisible.
+    # In the standard, fillers are letters. Here they are format characters, as they are invisible.
     segments = wordbreak.words(folded.translate(HANGUL_FILLERS))
     return [visible(s) for s in segments if any(map(str.isalnum, s))]
 
 
 def visible(word: str) -> str:
-    """`word` without what cannot be seen in it."""
+    """`word` without its invisible characters."""
     word = SUPERFLUOUS_JOINER.sub("", IGNORABLE.sub("", word))
     return unicodedata.normalize("NFKC", word).replace("’", "'")
 

@@ -1,4 +1,4 @@
-"""The second entry point: who may call."""
+"""The second entry point, which decides who may call."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ def event(key: str | None) -> dict[str, Any]:
 
 
 class Authorize(unittest.TestCase):
-    def test_each_accepted_key_gets_in(self) -> None:
+    def test_each_accepted_key_is_authorised(self) -> None:
         for key in KEYS:
             self.assertEqual(authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": True})
 

@@ -186,8 +186,8 @@ class Request(OnFakes):
         self.assertEqual({name: line[name] for name in expected}, expected)
         self.assertGreaterEqual(line["milliseconds"], 0)
 
-    def test_answers_503_before_lambda_ends_it_and_says_how_far_it_got(self) -> None:
-        late = 1 + 0.1  # a tenth of a second for upserts
+    def test_answers_503_before_the_function_times_out_and_logs_its_progress(self) -> None:
+        late = 1 + 0.1  # leaves a tenth of a second for upserts
         with (
             mock.patch.dict(self.table.operations, {"UpdateItem": self.slowly}),
             self.assertLogs() as logs,
@@ -211,16 +211,16 @@ class Request(OnFakes):
     def seconds_left(self, remaining: float, event: dict[str, Any]) -> float:
         return handler._request_deadline(event, context(remaining)) - time.monotonic()
 
-    def test_the_api_stops_waiting_before_lambda_does(self) -> None:
+    def test_the_api_times_out_before_lambda_does(self) -> None:
         for remaining, within in [(300, 28), (30, 28), (10, 9)]:
             self.assertAlmostEqual(self.seconds_left(remaining, {}), within, delta=0.5)
 
-    def test_the_time_that_a_cold_start_took_counts(self) -> None:
+    def test_the_deadline_includes_the_cold_start(self) -> None:
         for waited, within in [(4, 24), (-5, 28), (0, 28), (3600, 18)]:
             event = {"requestContext": {"timeEpoch": int((time.time() - waited) * 1000)}}
             self.assertAlmostEqual(self.seconds_left(300, event), within, delta=0.5, msg=waited)
 
-    def test_under_a_key_a_text_is_counted_once(self) -> None:
+    def test_with_a_key_a_text_is_counted_once(self) -> None:
         keyed = {"headers": {"idempotency-key": "1"}}
         for _ in range(3):
             status, answer = self.send("a b b", **keyed)
@@ -234,7 +234,7 @@ class Request(OnFakes):
         self.assertEqual((status, answer["code"]), (422, "idempotency_key_reused"))
         self.assertEqual(self.table.items, {"a": 1, "b": 2})
 
-    def test_a_key_lasts_as_long_as_the_settings_say(self) -> None:
+    def test_a_key_expires_after_the_configured_time(self) -> None:
         with mock.patch.object(handler.time, "time", return_value=1_000.5):
             marker = self.application.marker(http.Request("text", "key"))
         assert marker
@@ -262,7 +262,7 @@ SECRETS = {
     "rawQueryString": "q=hush-query",
     **post(parameter("hush")),
 }
-"""What a caller may send along with a GET. None of it may count or be logged."""
+"""Extra input that a caller may send with a GET. It must be neither counted nor logged."""
 
 ALWAYS_LOGGED = {*vars(logging.makeLogRecord({})), "message", "taskName"}
 
@@ -276,7 +276,7 @@ class Visit(OnFakes):
         return self.respond({"routeKey": self.route, **event})
 
     def figures(self) -> dict[str, Any]:
-        """What the only line in the log adds to every line."""
+        """The fields that the only log line has in addition to those of every line."""
         (line,) = self.logged
         figures = {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
         self.assertGreaterEqual(figures.pop("milliseconds"), 0)
@@ -364,7 +364,7 @@ class Link(Visit):
         self.assertEqual(self.figures()["cause"], "out of time")
         self.assertEqual(self.calls(), [])
 
-    def test_anything_unexpected_is_500_with_the_request_id(self) -> None:
+    def test_an_unexpected_error_is_500_with_the_request_id(self) -> None:
         for fault, trace in [
             (refused("GetObject", "AccessDenied", 403), "AwsError: GetObject: AccessDenied"),
             (ZeroDivisionError("hush"), "ZeroDivisionError"),
@@ -394,7 +394,7 @@ class LinkToAVersion(Visit):
             self.send("a")
             self.assertRegex(self.visit()["body"], rf"versionId={version}\b")
 
-    def test_opens_it_even_if_another_version_is_written_after_the_read(self) -> None:
+    def test_opens_that_version_even_if_another_is_written_after_the_read(self) -> None:
         self.send("a")
 
         def overtaken(**arguments: Any) -> dict[str, Any]:
@@ -417,7 +417,7 @@ class Page(Visit):
             self.assertEqual(found["statusCode"], 200)
             self.assertEqual(self.figures(), {"route": "GET /", "status": 200})
 
-    def test_is_not_sent_again_to_a_browser_that_has_it(self) -> None:
+    def test_is_not_sent_again_to_a_browser_that_has_cached_it(self) -> None:
         tag = self.visit()["headers"]["etag"]
         self.assertEqual(self.visit(headers={"if-none-match": tag})["statusCode"], 304)
         self.assertEqual(self.figures(), {"route": "GET /", "status": 304})
@@ -443,7 +443,7 @@ class WithBoth(OnFakes):
         self.application = replace(self.application, inbox=lambda: inbox, stream=lambda: both)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Have Lambda invoke the function."""
+        """Invoke the function as Lambda does."""
         with (
             mock.patch.object(handler, "_application", return_value=self.application),
             self.assertLogs() as logs,
@@ -477,14 +477,14 @@ class Accept(WithBoth):
         (record,) = self.kinesis.records
         self.assertEqual(stream.decode(record), ({"the": 2, "cat": 1, "and": 1, "dog": 1}, None))
 
-    def test_it_is_counted_when_lambda_delivers_it_and_once(self) -> None:
+    def test_it_is_counted_exactly_once_when_lambda_delivers_it(self) -> None:
         self.accept("a b")
         self.accept("a")
         for _ in range(2):
             self.deliver(self.appended())
         self.assertEqual(self.report(), [("a", 2), ("b", 1)])
 
-    def test_the_key_goes_along_so_that_a_repetition_is_counted_once(self) -> None:
+    def test_the_record_has_the_key_so_that_a_retry_is_counted_once(self) -> None:
         for _ in range(2):
             self.accept("a b", **{"idempotency-key": "1"})
         self.send("a b", headers={"idempotency-key": "1"})
@@ -533,7 +533,7 @@ class Accept(WithBoth):
 
 class Files(WithBoth):
     def upload(self, body: bytes, key: str = "hush name") -> dict[str, Any]:
-        """The event that announces it."""
+        """The event that announces the file."""
         answer = self.files.put_object(Bucket="inbox", Key=key, Body=body)
         return notification(key.replace(" ", "+"), versionId=answer["VersionId"])
 
@@ -637,7 +637,7 @@ class Reconcile(unittest.TestCase):
         self.assertEqual((line["message"], line["publishes"]), ("reconciliation", 1))
         self.assertEqual(line["version"], __version__)
 
-    def test_a_right_report_is_not_written_again(self) -> None:
+    def test_a_correct_report_is_not_written_again(self) -> None:
         handler.lambda_handler(post(parameter("a b b")), CONTEXT)
         writes = self.bucket.writes
         handler.lambda_handler({"task": "reconcile"}, CONTEXT)

@@ -1,4 +1,4 @@
-"""HTTP API events in, answers out: the table of the contract."""
+"""From HTTP API events to answers: the table of the contract."""
 
 import base64
 import gzip
@@ -103,7 +103,7 @@ class Requests(unittest.TestCase):
         event["headers"] = {"content-type": "application/x-www-form-urlencoded"}
         self.assertEqual(http.request_of(event).text, "a")
 
-    def test_a_body_that_claims_to_be_base64_and_is_not(self) -> None:
+    def test_a_body_that_is_declared_as_base64_but_is_not(self) -> None:
         for body in [parameter("a"), "naïve"]:
             with self.assertRaises(errors.InvalidJson):
                 http.request_of({"body": body, "isBase64Encoded": True})
@@ -125,7 +125,7 @@ class Requests(unittest.TestCase):
         for value in ["", " ", "\t\r\n", "\u00a0\u2003\u3000", " " * 20_000]:
             self.assert_rejected(parameter(value), "empty_parameter")
 
-    def test_ten_thousand_code_points_and_no_more(self) -> None:
+    def test_at_most_ten_thousand_code_points(self) -> None:
         for letter in ["a", "好", "😀"]:
             self.assert_accepted(parameter(letter * 10_000), letter * 10_000)
             self.assert_rejected(parameter(letter * 10_001), "parameter_too_long")
@@ -184,7 +184,7 @@ class Requests(unittest.TestCase):
             self.assertFalse(self.request(prefer=value).prefers_async, value)
         self.assertFalse(self.request().prefers_async)
 
-    def test_what_a_request_shows_of_itself_holds_nothing_of_the_callers(self) -> None:
+    def test_the_repr_of_a_request_contains_no_input_of_the_caller(self) -> None:
         secrets = {"x-api-key": "hush", "idempotency-key": "hush", "prefer": "respond-async; hush"}
         request = self.request(**secrets)
         self.assertEqual(repr(request), "Request()")
@@ -207,7 +207,7 @@ class Answers(unittest.TestCase):
             self.assertEqual(answer["headers"]["retry-after"], "1")
         return answer["statusCode"], json.loads(answer["body"])
 
-    def test_unavailable_says_what_a_retry_would_do(self) -> None:
+    def test_unavailable_says_whether_a_retry_is_safe(self) -> None:
         error = errors.Unavailable("UpdateItem: ThrottlingException")
         for request, sentence in [
             (http.Request("a"), "may count them twice"),

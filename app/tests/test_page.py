@@ -1,4 +1,4 @@
-"""The page: properties of every response to `GET /`. What a browser makes of it is tested in tests/."""
+"""The page: properties of every response to `GET /`. The tests in a browser are in tests/."""
 
 import base64
 import contextlib
@@ -20,7 +20,7 @@ from wordtally import page
 ORIGIN = "https://reports.s3.eu-west-3.amazonaws.com"
 
 MOST_BYTES = {"gzip": 15_000, "identity": 40_000}
-"""As sent."""
+"""The document as sent."""
 
 FETCHING = {
     *["action", "archive", "background", "cite", "classid", "code", "codebase", "data", "dynsrc"],
@@ -50,7 +50,7 @@ def etag(origin: str = ORIGIN) -> str:
 
 
 def directives(answer: dict[str, Any]) -> dict[str, list[str]]:
-    """The policy's directives with their sources."""
+    """The policy's directives and their sources."""
     policy = answer["headers"]["content-security-policy"].split(";")
     return {name: sources for name, *sources in map(str.split, policy)}
 
@@ -107,7 +107,7 @@ class Document(unittest.TestCase):
             self.assertEqual(sorted(found), sorted(files))
 
     def test_no_script_opens_a_comment(self) -> None:
-        # After <!-- and <script, a browser does not take </script> for the end of the script.
+        # After <!-- and <script, </script> does not end a script in a browser.
         for source in self.parsed.inline["script"]:
             self.assertNotIn("<!--", source)
 
@@ -128,7 +128,7 @@ class Document(unittest.TestCase):
                 self.assertRegex(fetched, "^[\"']?(data:|#)")
 
     def test_has_no_inline_event_handlers_and_no_style_attributes(self) -> None:
-        # The policy blocks them, so each would only be an error in the browser's console.
+        # The policy blocks them, so each would cause an error in the browser's console.
         for name, _ in self.parsed.attributes:
             self.assertNotRegex(name, "^(on|style$)")
 
@@ -175,7 +175,7 @@ class Headers(unittest.TestCase):
         for origin in [ORIGIN, "http://127.0.0.1:36351"]:
             self.assertEqual(directives(answer(origin))["connect-src"], ["'self'", origin])
 
-    def test_make_caches_ask_again_each_time(self) -> None:
+    def test_make_caches_revalidate_each_time(self) -> None:
         for found in self.answers():
             self.assertEqual(found["headers"]["cache-control"], "no-cache")
             self.assertEqual(found["headers"]["vary"], "accept-encoding")
@@ -186,7 +186,7 @@ class Headers(unittest.TestCase):
             self.assertEqual(found["headers"]["x-content-type-options"], "nosniff")
             self.assertEqual(found["headers"]["referrer-policy"], "no-referrer")
 
-    def test_survive_the_way_through_lambda(self) -> None:
+    def test_survive_lambdas_conversion_to_json(self) -> None:
         for found in self.answers():
             self.assertEqual(json.loads(json.dumps(found)), found)
             for name, value in found["headers"].items():
@@ -196,7 +196,7 @@ class Headers(unittest.TestCase):
 
 @contextlib.contextmanager
 def edited(name: str, edit: Callable[[bytes], bytes]) -> Iterator[None]:
-    """A page one of whose source files is different."""
+    """A page with a change in one of its source files."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copytree(page._FILES, folder, dirs_exist_ok=True))
         (copy / name).write_bytes(edit((copy / name).read_bytes()))
@@ -276,7 +276,7 @@ class Encodings(unittest.TestCase):
         self.assertEqual(gzip.decompress(octets).decode(), plain["body"])
         self.assertEqual(found["headers"], {**plain["headers"], "content-encoding": "gzip"})
 
-    def test_gzip_is_sent_where_it_is_accepted(self) -> None:
+    def test_gzip_is_sent_if_it_is_accepted(self) -> None:
         for sent in [
             "gzip",
             "GZip",
@@ -292,7 +292,7 @@ class Encodings(unittest.TestCase):
             with self.subTest(accept_encoding=sent):
                 self.assertEqual(answer(accept_encoding=sent), answer(accept_encoding="gzip"))
 
-    def test_plain_html_is_sent_everywhere_else(self) -> None:
+    def test_plain_html_is_sent_otherwise(self) -> None:
         plain = answer()
         self.assertNotIn("content-encoding", plain["headers"])
         self.assertNotIn("isBase64Encoded", plain)

@@ -1,5 +1,5 @@
-"""The order of the report, and what one request does to the stores. Concurrent requests are in
-test_interleavings.py."""
+"""The order of the report, and the calls of one request. test_interleavings.py tests concurrent
+requests."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class Top(unittest.TestCase):
         totals = [("b", 1), ("é", 1), ("a", 1), ("z", 1), ("c", 2)]
         self.assertEqual(ranking.top(totals), (("c", 2), ("a", 1), ("b", 1), ("z", 1), ("é", 1)))
 
-    def test_ten_at_the_most_and_the_tenth_by_code_point(self) -> None:
+    def test_at_most_ten_and_the_tenth_by_code_point(self) -> None:
         totals = [(chr(code), 1) for code in range(ord("z"), ord("a") - 1, -1)]
         self.assertEqual("".join(word for word, _ in ranking.top(totals)), "abcdefghij")
 
@@ -71,7 +71,7 @@ class Requests(unittest.TestCase):
     def tally(
         self, words: dict[str, int], scan_up_to_words: int = 0, instance: Ranking | None = None
     ) -> Report:
-        """By an instance that has served no request before, unless given."""
+        """By default, by an instance that has not served a request yet."""
         self.work = Work()
         report = (instance or self.instance(scan_up_to_words)).tally(words, self.work).report
         assert report
@@ -120,7 +120,7 @@ class Tally(Requests):
         self.tally({"a": 1})
         self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=0))
 
-    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_for_ever(
+    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_forever(
         self,
     ) -> None:
         self.tally({f"frequent{number}": 9 for number in range(10)}, scan_up_to_words=12)
@@ -195,9 +195,9 @@ class Tally(Requests):
                 instance.tally({"k": 1}, work)
             self.assertEqual(bucket.calls, calls)
 
-    def test_the_read_runs_beside_the_upserts(self) -> None:
+    def test_the_read_and_the_upserts_are_concurrent(self) -> None:
         self.tally({"k": 1})
-        together = threading.Barrier(2)  # breaks, and fails the test, if one has to wait
+        together = threading.Barrier(2)  # breaks unless the calls are concurrent
 
         class MeetingTable(FakeDynamoDB):
             def update_item(self, **arguments: Any) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class Tally(Requests):
         self.table, self.bucket = MeetingTable(), MeetingBucket()
         self.tally({"k": 1})
 
-    def test_a_failed_read_waits_for_the_upserts_and_the_other_way_round(self) -> None:
+    def test_a_failed_read_waits_for_the_upserts_and_vice_versa(self) -> None:
         self.tally({"k": 1})
         for client, operation in [(self.table, "UpdateItem"), (self.bucket, "GetObject")]:
             client.faults[operation] = [refused(operation, "Throttling")]
@@ -222,7 +222,7 @@ class Tally(Requests):
 
 
 class Memory(Requests):
-    """What an instance left in the bucket it need not read again, while it is alone."""
+    """While only one instance publishes, it need not read its own report again."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -235,7 +235,7 @@ class Memory(Requests):
         for _ in range(3):
             self.assertEqual(self.calls({"k": 1}, instance=self.one), ["UpdateItem", "PutObject"])
 
-    def test_instances_that_take_turns_read_and_lose_no_publish(self) -> None:
+    def test_instances_that_take_turns_read_and_have_no_conflict(self) -> None:
         conflicts = 0
         for _ in range(5):
             for instance in (self.one, self.other):
@@ -243,7 +243,7 @@ class Memory(Requests):
                 conflicts += self.work.conflicts
         self.assertEqual(conflicts, 0)
 
-    def test_somebody_else_publishing_costs_one_conflict_and_never_a_count(self) -> None:
+    def test_a_publish_by_another_instance_costs_one_conflict_and_never_a_count(self) -> None:
         for _ in range(3):
             self.tally({"k": 1}, instance=self.one)
         self.tally({"l": 2}, instance=self.other)
@@ -253,7 +253,7 @@ class Memory(Requests):
         self.tally({"k": 1}, instance=self.one)
         self.assertEqual(self.work.conflicts, 0, "it reads again while others publish")
 
-    def test_points_to_nothing_that_it_has_not_seen(self) -> None:
+    def test_returns_no_url_of_a_report_that_it_has_not_read(self) -> None:
         frequent = {f"frequent{number}": 9 for number in range(10)}
         for _ in range(3):
             self.tally(frequent, instance=self.one)
@@ -264,7 +264,7 @@ class Memory(Requests):
         self.tally({"rare": 1}, instance=self.one)
         self.assertIn(KEY, self.bucket.objects)
 
-    def test_deleting_the_report_rebuilds_it_from_the_table_all_the_same(self) -> None:
+    def test_a_deleted_report_is_rebuilt_from_the_table_despite_the_memory(self) -> None:
         for _ in range(3):
             self.tally({"k": 1}, instance=self.one)
         del self.bucket.objects[KEY]
@@ -272,7 +272,7 @@ class Memory(Requests):
         report = self.tally({"k": 1}, instance=self.one)
         self.assertEqual(report.top, (("elsewhere", 9), ("k", 4)))
 
-    def test_totals_that_left_the_table_do_not_come_back_from_memory(self) -> None:
+    def test_totals_that_were_deleted_from_the_table_do_not_return_from_memory(self) -> None:
         for _ in range(3):
             self.tally({"deleted": 9, "restored": 4}, instance=self.one)
         del self.table.items["deleted"], self.bucket.objects[KEY]
@@ -281,7 +281,7 @@ class Memory(Requests):
         report = self.tally({"k": 1}, instance=self.one)
         self.assertEqual(report.top, (("restored", 5), ("k", 1)))
 
-    def test_serves_a_small_table_that_is_scanned_too(self) -> None:
+    def test_also_applies_while_a_small_table_is_scanned(self) -> None:
         small = self.instance(scan_up_to_words=100)
         for _ in range(3):
             self.tally({"k": 1}, instance=small)

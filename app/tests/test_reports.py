@@ -1,5 +1,5 @@
-"""The report's adapter. What it shares with moto is in contract.py; the real presigned URL is
-tested in tests/test_presigned_url.py, which needs boto3."""
+"""The report's adapter. contract.py has the tests that also run on moto; tests/test_presigned_url.py,
+which needs boto3, tests the real presigned URL."""
 
 import unittest
 
@@ -51,7 +51,7 @@ class Read(unittest.TestCase):
 
 
 class Url(unittest.TestCase):
-    def test_is_valid_for_as_long_as_the_settings_say(self) -> None:
+    def test_is_valid_for_the_configured_time(self) -> None:
         adapter = S3Reports(Calls(FakeS3()), "reports", 77)
         self.assertIn("expires=77", adapter.url(adapter.publish(REPORT, None, Work())))
 

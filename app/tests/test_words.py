@@ -1,4 +1,4 @@
-"""What a word is."""
+"""Splitting texts into words."""
 
 import hashlib
 import unicodedata
@@ -8,7 +8,7 @@ from itertools import cycle
 from wordtally import words
 from wordtally.errors import NoWords, WordTooLong
 
-# The table of the contract, then what it leaves to the standard.
+# The table of the contract, then cases that it leaves to the standard.
 EXAMPLES = {
     "The the THE": ["the", "the", "the"],
     "cat, cat. (cat)": ["cat", "cat", "cat"],
@@ -76,7 +76,10 @@ class Split(unittest.TestCase):
 
     def test_every_unicode_version_gives_the_same_words(self) -> None:
         digest = hashlib.sha256()
-        for start in [*range(0, 0x40000, 0x1000), 0xE0000]:  # beyond: unassigned and private use
+        for start in [
+            *range(0, 0x40000, 0x1000),
+            0xE0000,
+        ]:  # the rest is unassigned or for private use
             characters = map(chr, range(start, start + 0x1000))
             found = words.split("\n".join(f"a{character}b" for character in characters))
             digest.update("\n".join(found).encode())
@@ -85,13 +88,13 @@ class Split(unittest.TestCase):
         )
 
     def test_no_markup_gets_into_a_word(self) -> None:
-        for character in "&<>﹠﹤﹥＆＜＞":  # all that NFKC makes & < or > of
+        for character in "&<>﹠﹤﹥＆＜＞":  # all characters that NFKC maps to &, < or >
             for text in [f"a{character}b", f"1{character}2", f"א{character}ב", f"_{character}_"]:
                 self.assertFalse(set("&<>") & set("".join(words.split(text))), text)
 
 
 def in_blocks(text: str, *sizes: int) -> list[str]:
-    """The words of a text that comes in blocks of these sizes, over and over again."""
+    """The words of a text that arrives in blocks of these sizes, repeated to its end."""
     splitter, start = words.Splitter(), 0
     found: list[str] = []
     for size in cycle(sizes):
@@ -117,7 +120,7 @@ class InBlocks(unittest.TestCase):
             self.assertEqual(in_blocks(whole, *sizes), words.split(whole))
 
     def test_nothing_composes_or_joins_across_a_cut(self) -> None:
-        """Each character before which a text is cut, after each kind of neighbour."""
+        """Tries each character before which a text is cut, after each kind of neighbour."""
         before = [
             "a",
             "א",
@@ -146,7 +149,7 @@ class InBlocks(unittest.TestCase):
         }
         self.assertFalse(composing & set(cuts))
 
-    def test_what_is_complete_is_returned_at_once(self) -> None:
+    def test_complete_words_are_returned_immediately(self) -> None:
         splitter = words.Splitter()
         self.assertEqual(splitter.feed("the quick bro"), ["the", "quick"])
         self.assertEqual(splitter.feed("wn"), [])
@@ -154,7 +157,7 @@ class InBlocks(unittest.TestCase):
         self.assertEqual(splitter.end(), ["fox"])
         self.assertEqual(splitter.end(), [])
 
-    def test_a_text_that_cannot_be_cut_is_refused_before_it_is_long(self) -> None:
+    def test_a_text_that_cannot_be_cut_is_rejected_before_it_grows_long(self) -> None:
         fed = 0
         splitter = words.Splitter()
         with self.assertRaises(WordTooLong):
@@ -176,7 +179,7 @@ class Count(unittest.TestCase):
             with self.subTest(text=ascii(text)), self.assertRaises(NoWords):
                 words.count(text)
 
-    def test_a_word_may_have_1024_bytes_and_no_more(self) -> None:
+    def test_a_word_has_at_most_1024_bytes(self) -> None:
         self.assertEqual(words.count("a " + "é" * 512), {"a": 1, "é" * 512: 1})
         for word in ["é" * 512 + "e", "e" * 1025]:
             with self.assertRaises(WordTooLong):
