@@ -5,7 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PORT ?= 8080
 export PORT
-# As they were given: make would take what follows a $ for a variable of its own.
+# Exported unexpanded, because make would expand a $ in them.
 override export FILE := $(value FILE)
 override export URL := $(value URL)
 override export API_KEY := $(value API_KEY)
@@ -17,7 +17,7 @@ RUNTIME := .venv/runtime/bin/python
 BENCH := .venv/bench/bin/python
 NODE_TOOLS := PATH="$(CURDIR)/.venv/test/bin:$$PATH" .venv/page/node_modules/.bin
 
-# Fails with a sentence, before anything is installed or run.
+# Fails with a message before anything is installed or run.
 define check_python
 @command -v "$(PYTHON)" >/dev/null || { \
   echo "$(PYTHON) was not found. Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; \
@@ -30,7 +30,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/run/ready ## Serve the product on this machine, no AWS needed (PORT=8080 API_KEY=)
+run: .venv/run/ready ## Serve the product on this machine, without AWS (PORT=8080 API_KEY=)
 	@exec $(RUN) -m local
 
 .PHONY: demo
@@ -38,36 +38,36 @@ demo: .venv/run/ready ## Post a text file and print the report (FILE= URL= API_K
 	@exec $(RUN) -m local.demo
 
 .PHONY: stack
-stack: .venv/test/ready .venv/runtime/ready ## Deploy with Terraform to an emulated AWS and serve that (PORT= API_KEY=)
+stack: .venv/test/ready .venv/runtime/ready ## Deploy to an emulated AWS with Terraform, and serve it (PORT= API_KEY=)
 	@exec $(TEST) -m local.stack
 
 .PHONY: verify
-verify: .venv/test/ready .venv/runtime/ready ## Prove it on your AWS account: deploy, check, destroy (YES=1 EMAIL=)
+verify: .venv/test/ready .venv/runtime/ready ## Deploy to your AWS account, check, and destroy (YES=1 EMAIL=)
 	@exec $(TEST) -m verify
 
 .PHONY: check
-check: ## The faster checks, which deploy nothing: about two minutes
+check: ## Run the faster checks, which deploy nothing (about two minutes)
 	@$(MAKE) --no-print-directory -j2 lint unit
 	$(TEST) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# A file's tests share what they deploy, and go through its life in order. The unit tests are among
-# them: tests/test_interpreters.py.
+# The tests of a file share a deployment and use it in order. tests/test_interpreters.py runs the unit
+# tests.
 .PHONY: test
 test: ## Set up and run every check
 	@$(MAKE) --no-print-directory -j2 checkov lint .venv/runtime/ready
 	$(TEST) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: fuzz
-fuzz: .venv/test/ready ## Look for faults with new random input, for some minutes
+fuzz: .venv/test/ready ## Look for faults with new random input (some minutes)
 	$(TEST) -m pytest -n 2 --hypothesis-profile=fuzz tests/test_fuzz.py tests/test_*_properties.py
 
 .PHONY: unit
-unit: ## The unit tests alone: the standard library, nothing installed
+unit: ## Run only the unit tests, which need nothing installed
 	$(check_python)
 	cd app && $(PYTHON) -m unittest discover -s tests
 
 .PHONY: lint
-lint: .venv/test/ready .venv/page/ready ## Format, lint, type and security checks
+lint: .venv/test/ready .venv/page/ready ## Check format, lint, types and security
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
 	$(TEST) -m mypy
@@ -76,34 +76,34 @@ lint: .venv/test/ready .venv/page/ready ## Format, lint, type and security check
 	$(NODE_TOOLS)/tsc --project tests/page
 
 .PHONY: checkov
-checkov: .venv/checkov/ready ## Security checks of the Terraform files
+checkov: .venv/checkov/ready ## Check the security of the Terraform files
 	PYTHONPATH= .venv/checkov/bin/checkov --directory . --config-file .checkov.yaml
 
 .PHONY: audit
-audit: .venv/audit/ready ## Known vulnerabilities of the pinned packages (needs the network)
+audit: .venv/audit/ready ## Look for known vulnerabilities of the pinned packages (needs the network)
 	.venv/audit/bin/python tests/audit.py
 
 .PHONY: format
-format: .venv/test/ready .venv/page/ready ## Put every file into the house's format
+format: .venv/test/ready .venv/page/ready ## Format every file
 	$(TEST) -m ruff check --fix
 	$(TEST) -m ruff format
 	$(NODE_TOOLS)/biome format --write --config-path=tests/page app/wordtally/page
 	! command -v terraform >/dev/null || terraform fmt -recursive
 
 .PHONY: bench
-bench: .venv/bench/ready ## Measure everything; writes docs/bench.md and docs/plots
+bench: .venv/bench/ready ## Measure everything, and write docs/bench.md and docs/plots
 	@$(BENCH) -m bench
 
 .PHONY: load
-load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Put load on run and stack, or on URL= (USERS=32 SECONDS=60 API_KEY=)
+load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Load-test run and stack, or URL= (USERS=32 SECONDS=60 API_KEY=)
 	@$(BENCH) -m bench.load
 
 .PHONY: picture
-picture: .venv/test/ready ## Draw docs/page.png anew, in a browser
+picture: .venv/test/ready ## Redraw docs/page.png in a browser
 	@PYTHONPATH=.:app:tests $(TEST) tests/picture.py
 
 .PHONY: pin
-pin: .venv/test/ready ## Renew the pinned versions in the requirements files
+pin: .venv/test/ready ## Update the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
 	for of in local/requirements local/runtime-requirements \
 	  tests/requirements tests/checkov-requirements tests/audit-requirements \
@@ -117,11 +117,11 @@ pin: .venv/test/ready ## Renew the pinned versions in the requirements files
 	  open(sys.argv[1], "w").write(json.dumps(lock, indent=2) + "\n")' tests/page/package-lock.json
 
 .PHONY: clean
-clean: ## Remove what the other targets made
-	@! ls build/verify/*/terraform.tfstate 2>/dev/null || { echo "make verify has not destroyed these. Run terraform -chdir=build/verify/... destroy"; exit 1; }
+clean: ## Remove everything that the other targets created
+	@! ls build/verify/*/terraform.tfstate 2>/dev/null || { echo "make verify has not destroyed these deployments. Run terraform -chdir=build/verify/... destroy"; exit 1; }
 	rm -rf .venv build .hypothesis .terraform .mypy_cache .pytest_cache .ruff_cache
 
-# A virtual environment per purpose, made again when its requirements change.
+# One virtual environment per purpose, recreated when its requirements change.
 .venv/run/ready: local/requirements.txt
 .venv/test/ready: tests/requirements.txt
 .venv/runtime/ready: local/runtime-requirements.txt
@@ -131,14 +131,14 @@ clean: ## Remove what the other targets made
 .venv/%/ready:
 	$(check_python)
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	  echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
 	  exit 1; }
 	rm -rf .venv/$*
 	$(PYTHON) -m venv .venv/$*
 	.venv/$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# What checks the page, by the Node.js of .venv/test.
+# The tools that check the page, installed by the Node.js of .venv/test.
 .venv/page/ready: tests/page/package-lock.json .venv/test/ready
 	rm -rf .venv/page
 	mkdir -p .venv/page
