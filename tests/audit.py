@@ -23,7 +23,7 @@ def findings(report: str, errors: str) -> tuple[list[str], list[str]]:
         return [], [f"everything ({reason})"]
     vulnerable = [
         f"{package['name']} {package['version']}: {found['id']}, "
-        f"mended in {', '.join(found['fix_versions']) or 'no version yet'}"
+        f"fixed in {', '.join(found['fix_versions']) or 'no version yet'}"
         for package in packages
         for found in package.get("vulns", [])
     ]

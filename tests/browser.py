@@ -123,7 +123,7 @@ class Visitor:
         boxes = [bar.bounding_box() for bar in self.page.locator(".bar").all()]
         return [box for box in boxes if box]
 
-    def asked(self, method: str, path: str) -> list[Request]:
+    def requested(self, method: str, path: str) -> list[Request]:
         """The requests to the API so far."""
         return [
             request
@@ -171,7 +171,7 @@ class Visitor:
             each for each in origins if each != origin(self.url) and not self._holds_reports(each)
         }
         self.context.close()
-        assert not strangers, f"the page asked {strangers}"
+        assert not strangers, f"the page sent requests to {strangers}"
         assert not self.complaints, self.complaints
 
     def _holds_reports(self, stranger: str) -> bool:

@@ -29,7 +29,7 @@ def test_no_vulnerability_is_a_success(required: bool) -> None:
 
 @pytest.mark.parametrize("others", [(), (UNKNOWN,)])
 def test_a_vulnerability_fails(others: tuple[object, ...]) -> None:
-    assert failure(of(FINE, VULNERABLE, *others)) == "flask 0.1: PYSEC-1, mended in 1.0"
+    assert failure(of(FINE, VULNERABLE, *others)) == "flask 0.1: PYSEC-1, fixed in 1.0"
 
 
 @pytest.mark.parametrize(

@@ -123,9 +123,9 @@ class TestTheReport:
 
         set_visibility(here, hidden=True)
         post(fresh, "three")
-        before = len(here.asked("GET", "/report"))
+        before = len(here.requested("GET", "/report"))
         here.pass_seconds(600)
-        assert len(here.asked("GET", "/report")) == before
+        assert len(here.requested("GET", "/report")) == before
         set_visibility(here, hidden=False)
         expect(here.page.locator("#report tbody tr")).to_have_count(3)
 
@@ -136,16 +136,16 @@ class TestTheReport:
         here.open()
         expect(here.page.locator("#report")).to_be_visible()
         here.page.route("**/report", lambda route: route.abort())
-        asked = []
+        requested = []
         for _ in range(20):
             here.pass_seconds(60)
             expect(here.page.locator("#report-trouble")).to_have_text(
                 "The connection to the service was lost."
             )
-            asked.append(len(here.asked("GET", "/report")))
+            requested.append(len(here.requested("GET", "/report")))
         # Twice as long each time, up to five minutes.
-        assert asked[-1] <= 9
-        assert asked[-1] - asked[-6] == 1
+        assert requested[-1] <= 9
+        assert requested[-1] - requested[-6] == 1
         here.page.unroute("**/report")
         here.pass_seconds(320)
         expect(here.page.locator("#report-trouble")).to_have_text("")
@@ -190,7 +190,7 @@ class TestTheReport:
         expect(here.page.get_by_text(sentence)).to_be_visible()
         expect(here.page.locator("#report")).to_be_hidden()
         here.pass_seconds(40)
-        assert len(here.asked("GET", "/report")) > 1
+        assert len(here.requested("GET", "/report")) > 1
 
     def test_a_report_that_was_deleted_is_no_report(self, product: str, visit: Open) -> None:
         post(product, "a")
@@ -266,9 +266,9 @@ class TestPosting:
         expect(page.locator("#pause")).to_have_text("Resume")
         expect(page.locator("#outcome")).to_have_text(re.compile("^Paused: "))
         page.wait_for_timeout(1_500)  # the piece in flight
-        sent = len(here.asked("POST", "/"))
+        sent = len(here.requested("POST", "/"))
         page.wait_for_timeout(1_000)
-        assert len(here.asked("POST", "/")) == sent
+        assert len(here.requested("POST", "/")) == sent
         here.picture("paused")
         page.click("#pause")
 
@@ -279,7 +279,7 @@ class TestPosting:
         here.shows(top(BOOK))
         here.picture("counted")
         assert page.locator("#posting").is_hidden()
-        assert len(set(keys_of(here.asked("POST", "/")))) == 15
+        assert len(set(keys_of(here.requested("POST", "/")))) == 15
 
     def test_an_answer_that_is_lost_counts_nothing_twice(self, fresh: str, visit: Open) -> None:
         here = visit(fresh).open()
@@ -299,7 +299,7 @@ class TestPosting:
         here.page.click("#post")
         expect(here.page.locator("#outcome")).to_contain_text("after 2 retries")
         here.shows([("once", 2)])
-        assert len(set(keys_of(here.asked("POST", "/")))) == 1
+        assert len(set(keys_of(here.requested("POST", "/")))) == 1
 
     def test_the_same_text_again_is_another_text(self, fresh: str, visit: Open) -> None:
         here = visit(fresh).open()
@@ -338,7 +338,7 @@ class TestPosting:
             here.pass_seconds(31)
         expect(here.page.locator("#pause")).to_have_text("Resume")
         assert here.text("#trouble") == "The connection to the service was lost."
-        assert len(here.asked("POST", "/")) == 8
+        assert len(here.requested("POST", "/")) == 8
         here.page.unroute(product)
         here.page.click("#pause")
         expect(here.page.locator("#outcome")).to_contain_text("Counted: 5 characters")
@@ -385,7 +385,7 @@ class TestPosting:
         )
         expect(here.page.locator("#outcome")).to_contain_text("Counted: 3 characters")
         here.page.wait_for_timeout(300)
-        assert len(here.asked("POST", "/")) == 1
+        assert len(here.requested("POST", "/")) == 1
 
     def test_text_that_is_typed_in_the_meantime_stays(self, product: str, visit: Open) -> None:
         here = visit(product).open()
@@ -412,7 +412,7 @@ class TestPosting:
         held.abort()
         here.page.wait_for_timeout(1_500)
         assert here.text("#trouble") == ""
-        assert len(here.asked("POST", "/")) == 1
+        assert len(here.requested("POST", "/")) == 1
 
     def test_it_continues_by_itself_when_the_connection_is_restored(
         self, product: str, visit: Open
@@ -444,7 +444,7 @@ class TestPosting:
         here.page.click("#post")
         expect(here.page.locator("#trouble")).to_contain_text("Trying again")
         here.pass_seconds(20)
-        assert len(here.asked("POST", "/")) == 1
+        assert len(here.requested("POST", "/")) == 1
         here.pass_seconds(60)
         expect(here.page.locator("#outcome")).to_contain_text("after 1 retry")
 
@@ -452,10 +452,10 @@ class TestPosting:
         self, product: str, visit: Open
     ) -> None:
         here = visit(product).open()
-        asked = []
+        dialogs = []
 
         def leave(dialog: Dialog) -> None:
-            asked.append(dialog.type)
+            dialogs.append(dialog.type)
             dialog.accept()
 
         here.page.on("dialog", leave)
@@ -463,7 +463,7 @@ class TestPosting:
         here.drop(BOOK.encode(), "alice.txt")
         expect(here.page.locator("#outcome")).to_have_text(re.compile("^Sending: 1 of"))
         here.open()
-        assert asked == ["beforeunload"]
+        assert dialogs == ["beforeunload"]
 
     @pytest.mark.parametrize(
         ("content", "names", "sentence"),
@@ -482,7 +482,7 @@ class TestPosting:
         here = visit(product).open()
         here.drop(content, *names)
         expect(here.page.locator("#trouble")).to_contain_text(sentence)
-        assert here.asked("POST", "/") == []
+        assert here.requested("POST", "/") == []
 
     def test_a_chosen_file_loses_its_byte_order_mark(self, fresh: str, visit: Open) -> None:
         here = visit(fresh).open()
@@ -550,7 +550,7 @@ class TestTheKey:
 
         page.reload()
         expect(page.locator("#report tbody tr").first).to_be_visible()
-        assert here.asked("GET", "/report")[-1].headers["x-api-key"] == KEY
+        assert here.requested("GET", "/report")[-1].headers["x-api-key"] == KEY
         other = here.context.new_page()
         other.goto(guarded)
         expect(other.locator("#key-form")).to_be_visible()
