@@ -55,7 +55,7 @@ variable "cors_allowed_origins" {
   }
 }
 
-# How fast, and so how expensive at most
+# How fast
 
 variable "throttle_rate_per_second" {
   description = "Requests per second that the API accepts on average; it answers the rest with 429. Every request costs money, so this limits the bill."

@@ -501,7 +501,7 @@ class TestEverythingOn:
         newest = everything.outputs["function_version"]
         mistakes: list[tuple[dict[str, object], str]] = [
             ({"canary_share": 0.1}, "canary_share needs live_version"),
-            ({"canary_share": 0.1, "live_version": newest}, "live_version is the newest version"),
+            ({"canary_share": 0.1, "live_version": newest}, "already the newest version"),
             ({"live_version": "9"}, "has not been published yet"),
         ]
         for variables, sentence in mistakes:
