@@ -17,9 +17,9 @@ from unittest import mock
 
 from wordtally.aws import errors
 from wordtally.aws.thin import CONNECTIONS
+from wordtally.domain.once import Marker
+from wordtally.domain.ranking import Conflict, Published, Report, top
 from wordtally.errors import Unavailable
-from wordtally.once import Marker
-from wordtally.ranking import Conflict, Published, Report, top
 from wordtally.work import Work
 
 from bench.measure import MB_PER_VCPU

@@ -6,7 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from wordtally import handler, ranking, words
+from wordtally import handler
+from wordtally.domain import ranking, words
 from wordtally.work import Work
 
 from bench import designs

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-from wordtally import words
+from wordtally.domain import words
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("en", "de", "fr", "es", "pl")

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
-from wordtally import handler, http, ranking, words
-from wordtally.once import Marker
+from wordtally import handler
+from wordtally.domain import ranking, words
+from wordtally.domain.once import Marker
 from wordtally.settings import Settings
+from wordtally.ways_in import http
 from wordtally.work import Work
 
 from local import aws

@@ -8,7 +8,9 @@ from bench.measure import output, table
 _RECONCILE = """
 import json, sys, time
 from unittest import mock
-from wordtally import counts, handler, ranking
+from wordtally import handler
+from wordtally.domain import ranking
+from wordtally.stores import counts
 from wordtally.work import Work
 from bench import designs
 with mock.patch.object(counts, "SEGMENTS", int(sys.argv[1])):

@@ -14,14 +14,14 @@ from unittest import mock
 from wordtally.aws.client import Answer, Parameters, ignore
 from wordtally.aws.errors import AwsError, failure, pause_seconds
 from wordtally.aws.thin import CONNECTIONS
-from wordtally.calls import Calls
-from wordtally.checkpoints import DynamoDBCheckpoints
-from wordtally.counts import DynamoDBCounts
-from wordtally.ledger import DynamoDBLedger
-from wordtally.queues import FailureQueue, KinesisStream
-from wordtally.ranking import Ranking, Report, top
-from wordtally.reports import S3Reports, encode
-from wordtally.stream import SEQUENCE_DIGITS, Record, Stream
+from wordtally.domain.ranking import Ranking, Report, top
+from wordtally.stores.calls import Calls
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
+from wordtally.stores.counts import DynamoDBCounts
+from wordtally.stores.ledger import DynamoDBLedger
+from wordtally.stores.queues import FailureQueue, KinesisStream
+from wordtally.stores.reports import S3Reports, encode
+from wordtally.ways_in.stream import SEQUENCE_DIGITS, Record, Stream
 from wordtally.work import Work
 
 from bench import prices, workload
@@ -353,7 +353,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
 
     for shard in shards:
         clock.after(rng.random() * TICK_SECONDS, lambda shard=shard: arrive(shard))  # type: ignore[misc]
-    with simulated(clock, rng), mock.patch("wordtally.fence.time", clock):
+    with simulated(clock, rng), mock.patch("wordtally.domain.fence.time", clock):
         clock.run()
 
     # The first batches and the last one of each shard are not whole.

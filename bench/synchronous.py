@@ -1,6 +1,6 @@
 """Today's design under load: each request counts its words and sees to the report itself.
 
-Requests arrive at random at a given rate and run the product's own code (wordtally.ranking) on the
+Requests arrive at random at a given rate and run the product's own code (wordtally.domain.ranking) on the
 modelled AWS of bench/cloud.py, in virtual time.
 """
 
@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from wordtally import handler, ranking
+from wordtally import handler
+from wordtally.domain import ranking
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from wordtally import words
+from wordtally.domain import words
 
 from bench import corpus
 from bench.measure import table, timed

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from wordtally import handler, once, stream, words
-from wordtally.inbox import Upload
+from wordtally import handler
+from wordtally.domain import once, words
+from wordtally.ways_in import stream
+from wordtally.ways_in.inbox import Upload
 from wordtally.work import Work
 
 from bench import corpus, prices
@@ -274,7 +276,8 @@ def show(endpoint: Endpoint) -> None:
 
 _FILE = """
 import json, sys, time
-from wordtally import handler, inbox
+from wordtally import handler
+from wordtally.ways_in import inbox
 from wordtally.work import Work
 from bench.designs import SETTINGS
 application = handler.application(SETTINGS)
@@ -370,7 +373,8 @@ print(json.dumps([
 
 _COUNT = """
 import json, sys, time
-from wordtally import handler, stream
+from wordtally import handler
+from wordtally.ways_in import stream
 from wordtally.work import Work
 from bench import ways
 from bench.designs import SETTINGS

@@ -13,8 +13,9 @@ from fakes import (
     reports_over,
     stream_over,
 )
-from wordtally import handler, http
-from wordtally.ranking import Ranking
+from wordtally import handler
+from wordtally.domain.ranking import Ranking
+from wordtally.ways_in import http
 
 from local.gateway import Event
 from local.instances import Context, InProcessFunction

@@ -49,4 +49,4 @@ def test_a_first_request_loads_only_the_modules_that_it_uses(client: str) -> Non
     loaded = modules_of_one_request(client)
     assert len(loaded) <= BUDGETS[client]
     assert not loaded & UNUSED[client]
-    assert not {"wordtally.page", "wordtally.inbox", "wordtally.stream"} & loaded
+    assert not {"wordtally.page", "wordtally.ways_in.inbox", "wordtally.ways_in.stream"} & loaded

@@ -20,14 +20,14 @@ from contract import (
     ReportsContract,
 )
 from wordtally import handler
-from wordtally.calls import Calls
-from wordtally.checkpoints import DynamoDBCheckpoints
-from wordtally.counts import DynamoDBCounts
-from wordtally.files import S3Files
-from wordtally.lanes import DynamoDBLanes
-from wordtally.queues import FailureQueue, KinesisStream
-from wordtally.reports import S3Reports
 from wordtally.settings import Settings
+from wordtally.stores.calls import Calls
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
+from wordtally.stores.counts import DynamoDBCounts
+from wordtally.stores.files import S3Files
+from wordtally.stores.lanes import DynamoDBLanes
+from wordtally.stores.queues import FailureQueue, KinesisStream
+from wordtally.stores.reports import S3Reports
 from wordtally.work import Work
 
 from local import aws

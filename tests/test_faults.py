@@ -18,12 +18,14 @@ from faults import FAULTS, Killed, Mortal, injected
 from on_fakes import stored
 from test_inbox import notification
 from test_stream import event as records
-from wordtally import handler, http, ranking
+from wordtally import handler
 from wordtally.aws import sdk, thin
 from wordtally.aws.connections import Timeouts
+from wordtally.domain import ranking
 from wordtally.errors import Unavailable
 from wordtally.settings import Settings
-from wordtally.stream import encode
+from wordtally.ways_in import http
+from wordtally.ways_in.stream import encode
 from wordtally.work import Work
 
 from local import aws

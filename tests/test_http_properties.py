@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from on_fakes import Product, stored
 from test_http import post
-from wordtally import authorizer, http, words
+from wordtally import authorizer
+from wordtally.domain import words
+from wordtally.ways_in import http
 
 from local.gateway import Event, Gateway, Route
 

@@ -25,15 +25,16 @@ from unittest import mock
 import schedules
 from fakes import FakeDynamoDB
 from schedules import Asks, Ends, Step
-from wordtally import fence, lanes
 from wordtally.aws.client import Answer, Parameters, ignore
 from wordtally.aws.errors import AwsError, failure
-from wordtally.calls import Calls
-from wordtally.counts import DynamoDBCounts
-from wordtally.fence import Fence
-from wordtally.inbox import Abandoned, Inbox, Upload
-from wordtally.lanes import DynamoDBLanes
-from wordtally.ledger import DynamoDBLedger
+from wordtally.domain import fence
+from wordtally.domain.fence import Fence
+from wordtally.stores import lanes
+from wordtally.stores.calls import Calls
+from wordtally.stores.counts import DynamoDBCounts
+from wordtally.stores.lanes import DynamoDBLanes
+from wordtally.stores.ledger import DynamoDBLedger
+from wordtally.ways_in.inbox import Abandoned, Inbox, Upload
 from wordtally.work import Work
 
 Announcement = tuple[str, bool]

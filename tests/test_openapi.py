@@ -20,8 +20,9 @@ from description import (
 )
 from on_fakes import Product
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from wordtally import __version__, errors, handler, http
+from wordtally import __version__, errors, handler
 from wordtally.settings import Settings
+from wordtally.ways_in import http
 
 from local import server
 from local.gateway import Event, Function, FunctionError, FunctionTimeout, Gateway, Route

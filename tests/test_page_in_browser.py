@@ -12,7 +12,8 @@ from browser import Visitor
 from conftest import running_product
 from description import EXAMPLES, Example
 from playwright.sync_api import Browser, Dialog, Request, Route, expect
-from wordtally import http, ranking, words
+from wordtally.domain import ranking, words
+from wordtally.ways_in import http
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from wordtally import handler, words
-from wordtally.ranking import Published, Report
+from wordtally import handler
+from wordtally.domain import words
+from wordtally.domain.ranking import Published, Report
 from wordtally.settings import Settings
 from wordtally.work import Work
 

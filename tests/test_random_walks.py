@@ -38,13 +38,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from on_fakes import stored
 from test_inbox import notification
 from test_stream import event as records
-from wordtally import handler, once, ranking, stream
+from wordtally import handler
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError
+from wordtally.domain import once, ranking
+from wordtally.domain.ranking import Ranking
 from wordtally.errors import Unavailable
-from wordtally.ranking import Ranking
-from wordtally.reports import KEY
 from wordtally.settings import Settings
+from wordtally.stores.reports import KEY
+from wordtally.ways_in import stream
 from wordtally.work import Work
 
 from local import aws

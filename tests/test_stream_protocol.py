@@ -25,10 +25,11 @@ from unittest import mock
 
 import schedules
 from schedules import Asks, Found, Step
-from wordtally import fence, once, stream
-from wordtally.fence import Fence, next_token
-from wordtally.once import Marker
-from wordtally.stream import Checkpoint, Plan, Record, Stream, Superseded, lane_of, total
+from wordtally.domain import fence, once
+from wordtally.domain.fence import Fence, next_token
+from wordtally.domain.once import Marker
+from wordtally.ways_in import stream
+from wordtally.ways_in.stream import Checkpoint, Plan, Record, Stream, Superseded, lane_of, total
 from wordtally.work import Work
 
 Words = tuple[tuple[str, int], ...]

@@ -15,7 +15,8 @@ from test_faults import SETTINGS
 from test_inbox import notification
 from test_stream import event as records
 from test_words_against_the_standard import standard
-from wordtally import handler, ranking
+from wordtally import handler
+from wordtally.domain import ranking
 from wordtally.work import Work
 
 from local.demo.pieces import cut

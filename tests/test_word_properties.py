@@ -11,7 +11,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from test_words import in_blocks
 from test_words_against_the_standard import standard
-from wordtally import words
+from wordtally.domain import words
 
 AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200c\u200d\u00ad\u034f\u202e\u3164\ufe0fﬃﷺΐ가\ud800🎉"
 """Characters of each kind that words.py distinguishes, and those that take normalisation longest."""

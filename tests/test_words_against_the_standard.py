@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import regex
 from uniseg import wordbreak
-from wordtally import words
+from wordtally.domain import words
 
 PROSE = sorted((Path(__file__).parent / "prose").glob("*.txt"))
 

@@ -9,19 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest import mock
 
-from wordtally import lanes, once
-from wordtally.checkpoints import DynamoDBCheckpoints
-from wordtally.counts import PAGE_WORDS, DynamoDBCounts
+from wordtally.domain import once
+from wordtally.domain.fence import Fence, next_token
+from wordtally.domain.once import Marker
+from wordtally.domain.ranking import Conflict, Published, Report
 from wordtally.errors import IdempotencyKeyReused, Unavailable
-from wordtally.fence import Fence, next_token
-from wordtally.files import S3Files
-from wordtally.inbox import Abandoned, Gone, Upload
-from wordtally.lanes import LANES, DynamoDBLanes
-from wordtally.once import Marker
-from wordtally.queues import FailureQueue, KinesisStream
-from wordtally.ranking import Conflict, Published, Report
-from wordtally.reports import KEY, S3Reports
-from wordtally.stream import Checkpoint, Plan, Superseded
+from wordtally.stores import lanes
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
+from wordtally.stores.counts import PAGE_WORDS, DynamoDBCounts
+from wordtally.stores.files import S3Files
+from wordtally.stores.lanes import LANES, DynamoDBLanes
+from wordtally.stores.queues import FailureQueue, KinesisStream
+from wordtally.stores.reports import KEY, S3Reports
+from wordtally.ways_in.inbox import Abandoned, Gone, Upload
+from wordtally.ways_in.stream import Checkpoint, Plan, Superseded
 from wordtally.work import Work
 
 ONE = Report((("a", 1),), 1)
@@ -361,7 +362,7 @@ class LanesContract:
         ahead = Upload("inbox", "ahead", "v1")
         with (
             mock.patch.object(lanes, "LANES", ["i0"]),
-            mock.patch("wordtally.fence.time.time", return_value=10.0**10),
+            mock.patch("wordtally.domain.fence.time.time", return_value=10.0**10),
         ):
             first = self.take(ahead)
             assert first

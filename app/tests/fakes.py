@@ -14,17 +14,17 @@ from urllib.parse import parse_qsl
 
 from wordtally.aws.client import Answer, Parameters
 from wordtally.aws.errors import AwsError, AwsUnavailable, Fault, failure
-from wordtally.calls import Calls
-from wordtally.checkpoints import DynamoDBCheckpoints
-from wordtally.counts import DynamoDBCounts
-from wordtally.files import S3Files
-from wordtally.inbox import Inbox
-from wordtally.lanes import DynamoDBLanes
-from wordtally.ledger import DynamoDBLedger
-from wordtally.queues import FailureQueue, KinesisStream
-from wordtally.ranking import Ranking
-from wordtally.reports import S3Reports
-from wordtally.stream import Stream
+from wordtally.domain.ranking import Ranking
+from wordtally.stores.calls import Calls
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
+from wordtally.stores.counts import DynamoDBCounts
+from wordtally.stores.files import S3Files
+from wordtally.stores.lanes import DynamoDBLanes
+from wordtally.stores.ledger import DynamoDBLedger
+from wordtally.stores.queues import FailureQueue, KinesisStream
+from wordtally.stores.reports import S3Reports
+from wordtally.ways_in.inbox import Inbox
+from wordtally.ways_in.stream import Stream
 
 
 def refused(operation: str, code: str, status: int = 400, reasons: Any = None) -> AwsError:

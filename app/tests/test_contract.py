@@ -22,9 +22,9 @@ from fakes import (
     lanes_over,
     reports_over,
 )
-from wordtally.calls import Calls
-from wordtally.checkpoints import DynamoDBCheckpoints
-from wordtally.queues import FailureQueue, KinesisStream
+from wordtally.stores.calls import Calls
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
+from wordtally.stores.queues import FailureQueue, KinesisStream
 
 
 class FakeCounts(CountsContract, unittest.TestCase):

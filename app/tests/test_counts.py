@@ -8,8 +8,8 @@ from unittest import mock
 
 from fakes import FakeDynamoDB, counts_over, refused, timed_out
 from wordtally.aws.errors import AwsError
-from wordtally.counts import PAGE_WORDS, SEGMENTS
 from wordtally.errors import Unavailable
+from wordtally.stores.counts import PAGE_WORDS, SEGMENTS
 from wordtally.work import Work
 
 

@@ -28,10 +28,11 @@ from fakes import (
 from test_http import parameter, post
 from test_inbox import notification
 from test_stream import event as records
-from wordtally import __version__, handler, http, page, stream
+from wordtally import __version__, handler, page
+from wordtally.domain.ranking import Ranking
 from wordtally.errors import Unavailable
-from wordtally.ranking import Ranking
-from wordtally.reports import KEY
+from wordtally.stores.reports import KEY
+from wordtally.ways_in import http, stream
 
 
 def context(remaining_seconds: float = 300) -> types.SimpleNamespace:

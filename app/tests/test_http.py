@@ -6,7 +6,8 @@ import json
 import unittest
 from typing import Any
 
-from wordtally import errors, http
+from wordtally import errors
+from wordtally.ways_in import http
 
 URL = "https://reports.example/top.json"
 

@@ -8,10 +8,11 @@ from typing import Any
 from unittest import mock
 
 from fakes import FakeDynamoDB, FakeS3, counts_over, inbox_over, refused, reports_over
-from wordtally import inbox, lanes
+from wordtally.domain.ranking import Ranking
 from wordtally.errors import Unavailable
-from wordtally.inbox import Gone, Inbox, Refused, Upload, uploads_of
-from wordtally.ranking import Ranking
+from wordtally.stores import lanes
+from wordtally.ways_in import inbox
+from wordtally.ways_in.inbox import Gone, Inbox, Refused, Upload, uploads_of
 from wordtally.work import Work
 
 TEXT = "The cat, the naïve dog — 好好 don’t!\n" * 3

@@ -21,9 +21,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from wordtally import once, ranking
-from wordtally.once import Marker
-from wordtally.ranking import Conflict, Published, Ranking, Report
+from wordtally.domain import once, ranking
+from wordtally.domain.once import Marker
+from wordtally.domain.ranking import Conflict, Published, Ranking, Report
 from wordtally.work import Work
 
 Step = tuple[Any, ...]

@@ -8,11 +8,11 @@ from typing import Any
 from unittest import mock
 
 from fakes import FakeDynamoDB, cancelled, counts_over, refused, timed_out
-from wordtally import once
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
+from wordtally.domain import once
 from wordtally.errors import Unavailable
-from wordtally.ledger import DynamoDBLedger
+from wordtally.stores.calls import Calls
+from wordtally.stores.ledger import DynamoDBLedger
 from wordtally.work import Work
 
 MARKER = once.marker("key", "text", 0, 3600)

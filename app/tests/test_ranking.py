@@ -9,10 +9,10 @@ from typing import Any
 from unittest import mock
 
 from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
-from wordtally import ranking
+from wordtally.domain import ranking
+from wordtally.domain.ranking import Ranking, Report
 from wordtally.errors import Unavailable
-from wordtally.ranking import Ranking, Report
-from wordtally.reports import KEY
+from wordtally.stores.reports import KEY
 from wordtally.work import Work
 
 

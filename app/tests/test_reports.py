@@ -4,12 +4,12 @@ which needs boto3, tests the real presigned URL."""
 import unittest
 
 from fakes import FakeS3, refused, reports_over, timed_out
-from wordtally import reports
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
+from wordtally.domain.ranking import Report
 from wordtally.errors import Unavailable
-from wordtally.ranking import Report
-from wordtally.reports import KEY, S3Reports
+from wordtally.stores import reports
+from wordtally.stores.calls import Calls
+from wordtally.stores.reports import KEY, S3Reports
 from wordtally.work import Work
 
 REPORT = Report((("naïve", 2), ("don't", 1)), words_in_table=5)

@@ -17,10 +17,11 @@ from fakes import (
     reports_over,
     stream_over,
 )
-from wordtally import once, stream, words
+from wordtally.domain import once, words
+from wordtally.domain.ranking import Ranking
 from wordtally.errors import Rejected, Unavailable
-from wordtally.ranking import Ranking
-from wordtally.stream import Malformed, Record, decode, encode
+from wordtally.ways_in import stream
+from wordtally.ways_in.stream import Malformed, Record, decode, encode
 from wordtally.work import Work
 
 MARKER = once.marker("key", "text", asked_at=1_000, valid_until=4_600)

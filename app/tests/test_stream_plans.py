@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wordtally import stream
-from wordtally.fence import Fence
-from wordtally.once import Marker
-from wordtally.stream import MAX_PLAN_BYTES, Checkpoint, Plan, Record, Stream
+from wordtally.domain.fence import Fence
+from wordtally.domain.once import Marker
+from wordtally.ways_in import stream
+from wordtally.ways_in.stream import MAX_PLAN_BYTES, Checkpoint, Plan, Record, Stream
 from wordtally.work import Work
 
 

@@ -5,7 +5,7 @@ import unicodedata
 import unittest
 from itertools import cycle
 
-from wordtally import words
+from wordtally.domain import words
 from wordtally.errors import NoWords, WordTooLong
 
 # The table of the contract, then cases that it leaves to the standard.

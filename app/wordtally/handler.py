@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wordtally import __version__, http, once, words
+from wordtally import __version__
 from wordtally.aws.client import Client
-from wordtally.calls import Calls
-from wordtally.counts import DynamoDBCounts
+from wordtally.domain import once, words
+from wordtally.domain.ranking import Published, Ranking, Reports
 from wordtally.errors import NoReport, Unavailable, WordtallyError
-from wordtally.ledger import DynamoDBLedger
-from wordtally.ranking import Published, Ranking, Reports
-from wordtally.reports import S3Reports
 from wordtally.settings import Settings
+from wordtally.stores.calls import Calls
+from wordtally.stores.counts import DynamoDBCounts
+from wordtally.stores.ledger import DynamoDBLedger
+from wordtally.stores.reports import S3Reports
+from wordtally.ways_in import http
 from wordtally.work import Work
 
 if TYPE_CHECKING:
-    from wordtally.inbox import Inbox
-    from wordtally.stream import Stream
+    from wordtally.ways_in.inbox import Inbox
+    from wordtally.ways_in.stream import Stream
 
 ANSWER_WITHIN_SECONDS = 28
 """The deadline of a request, counted from its arrival. The HTTP API times out after 30."""
@@ -146,7 +148,7 @@ def count_files(application: Application, event: dict[str, Any], context: Any) -
     Errors are raised, so that Lambda retries the notification; words that are already counted are not
     counted again.
     """
-    from wordtally.inbox import Gone, Refused, uploads_of
+    from wordtally.ways_in.inbox import Gone, Refused, uploads_of
 
     assert application.inbox
     for upload in uploads_of(event):
@@ -174,7 +176,7 @@ def count_records(application: Application, event: dict[str, Any], context: Any)
     Errors are raised, so that Lambda retries the batch; words that are already counted are not counted
     again.
     """
-    from wordtally.stream import batches_of
+    from wordtally.ways_in.stream import batches_of
 
     assert application.stream
     for shard, records in batches_of(event).items():
@@ -262,18 +264,18 @@ def assembled(settings: Settings, client: Client) -> Application:
     # Imported on first use, since most requests need neither.
     @cache
     def inbox() -> "Inbox":
-        from wordtally.files import S3Files
-        from wordtally.inbox import Inbox
-        from wordtally.lanes import DynamoDBLanes
+        from wordtally.stores.files import S3Files
+        from wordtally.stores.lanes import DynamoDBLanes
+        from wordtally.ways_in.inbox import Inbox
 
         lanes = DynamoDBLanes(calls, settings.markers_table)
         return Inbox(S3Files(calls), lanes, counts, ranking, settings.max_file_words)
 
     @cache
     def stream() -> "Stream":
-        from wordtally.checkpoints import DynamoDBCheckpoints
-        from wordtally.queues import FailureQueue, KinesisStream
-        from wordtally.stream import Stream
+        from wordtally.stores.checkpoints import DynamoDBCheckpoints
+        from wordtally.stores.queues import FailureQueue, KinesisStream
+        from wordtally.ways_in.stream import Stream
 
         return Stream(
             KinesisStream(calls, settings.stream_name),

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wordtally import words
-from wordtally.http import MAX_CHARACTERS
+from wordtally.domain import words
+from wordtally.ways_in.http import MAX_CHARACTERS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wordtally.http import Answer
+from wordtally.ways_in.http import Answer
 
 _FILES = Path(__file__).parent
 _LINKED = re.compile(

@@ -16,10 +16,10 @@ from dataclasses import asdict
 from typing import Any
 
 from wordtally.aws.client import Answer
-from wordtally.calls import Calls
-from wordtally.fence import Fence, next_token
-from wordtally.inbox import Abandoned, Upload
-from wordtally.transactions import Action, Transactions
+from wordtally.domain.fence import Fence, next_token
+from wordtally.stores.calls import Calls
+from wordtally.stores.transactions import Action, Transactions
+from wordtally.ways_in.inbox import Abandoned, Upload
 from wordtally.work import Work, jittered_pause
 
 LANES = tuple(f"i{number}" for number in range(8))

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from wordtally.aws.client import Answer
-from wordtally.calls import Calls
+from wordtally.domain.once import Marker
 from wordtally.errors import Unavailable
-from wordtally.once import Marker
-from wordtally.transactions import THROTTLED_PAUSE_SECONDS, Transactions
+from wordtally.stores.calls import Calls
+from wordtally.stores.transactions import THROTTLED_PAUSE_SECONDS, Transactions
 from wordtally.work import Work, jittered_pause
 
 BATCH_KEYS = 100

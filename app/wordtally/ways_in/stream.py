@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from wordtally import http, words
+from wordtally.domain import words
+from wordtally.domain.fence import Fence, FencedCounts, next_token
+from wordtally.domain.once import Marker
 from wordtally.errors import IdempotencyKeyReused, Rejected
-from wordtally.fence import Fence, FencedCounts, next_token
-from wordtally.once import Marker
+from wordtally.ways_in import http
 from wordtally.work import Work
 
 SEQUENCE_DIGITS = 60

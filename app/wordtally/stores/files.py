@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
-from wordtally.inbox import Gone, Upload
+from wordtally.stores.calls import Calls
+from wordtally.ways_in.inbox import Gone, Upload
 from wordtally.work import Work
 
 _T = TypeVar("_T")

@@ -12,8 +12,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from wordtally.domain.once import Marker
 from wordtally.errors import Unavailable
-from wordtally.once import Marker
 from wordtally.work import Work, jittered_pause
 
 TOP = 10

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
-from wordtally import once
 from wordtally.aws.client import Answer
-from wordtally.calls import Calls, completed
-from wordtally.fence import Fence
-from wordtally.ledger import DynamoDBLedger, totals_of, whole
-from wordtally.once import Marker
+from wordtally.domain import once
+from wordtally.domain.fence import Fence
+from wordtally.domain.once import Marker
+from wordtally.stores.calls import Calls, completed
+from wordtally.stores.ledger import DynamoDBLedger, totals_of, whole
 from wordtally.work import Work
 
 SEGMENTS = 4

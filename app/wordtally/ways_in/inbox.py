@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
-from wordtally import words
+from wordtally.domain import words
+from wordtally.domain.fence import Fence, FencedCounts
 from wordtally.errors import WordTooLong
-from wordtally.fence import Fence, FencedCounts
 from wordtally.work import Work
 
 MAX_BYTES = 100 * 1024 * 1024

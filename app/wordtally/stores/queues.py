@@ -3,7 +3,7 @@
 import json
 import os
 
-from wordtally.calls import Calls
+from wordtally.stores.calls import Calls
 from wordtally.work import Work
 
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
-from wordtally.ranking import Conflict, Published, Report
+from wordtally.domain.ranking import Conflict, Published, Report
+from wordtally.stores.calls import Calls
 from wordtally.work import Work
 
 KEY = "top.json"

@@ -10,8 +10,8 @@ from typing import Any
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
-from wordtally.stream import Checkpoint, Plan, Superseded
+from wordtally.stores.calls import Calls
+from wordtally.ways_in.stream import Checkpoint, Plan, Superseded
 from wordtally.work import Work
 
 

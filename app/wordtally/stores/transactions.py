@@ -5,8 +5,8 @@ from typing import Any
 
 from wordtally.aws.client import Answer
 from wordtally.aws.errors import AwsError
-from wordtally.calls import Calls
 from wordtally.errors import Unavailable
+from wordtally.stores.calls import Calls
 from wordtally.work import Work, jittered_pause
 
 THROTTLED_PAUSE_SECONDS = 1.0

@@ -1,0 +1,1 @@
+"""What a word is, how words are ranked, and how they are counted exactly once. Knows nothing of AWS."""
