@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bench import (
+from bench.simulation import results
+from bench.timing import (
     cold_start,
     contention,
     cost,
@@ -21,13 +22,12 @@ from bench import (
     latency,
     plots,
     reconciliation,
-    simulation,
     text,
     throttling,
     ways,
 )
-from bench.designs import Endpoint
-from local import aws
+from bench.timing.designs import Endpoint
+from local.emulator import aws
 
 RECORD = Path(__file__).parents[1] / "docs/bench.md"
 
@@ -52,7 +52,7 @@ def measure() -> None:
     )
     print("A fake AWS in a process of its own answers at once or after a delay that is named.")
     print("Times are the least of several runs, unless a percentile is named.")
-    with aws.running("bench.endpoint") as url:
+    with aws.running("bench.timing.endpoint") as url:
         endpoint = Endpoint(url)
         rows = growth.run(endpoint)
         growth.show(rows)
@@ -76,7 +76,7 @@ def show_simulation(*_: Endpoint) -> None:
     print(
         "\n## Simulation\n\nWhat docs/scale.md is about, in virtual time: the same on every machine."
     )
-    simulation.main()
+    results.main()
 
 
 PARTS: dict[str, Callable[[Endpoint], None]] = {
@@ -87,7 +87,7 @@ PARTS: dict[str, Callable[[Endpoint], None]] = {
 
 
 def measure_part(title: str) -> None:
-    with aws.running("bench.endpoint") as url:
+    with aws.running("bench.timing.endpoint") as url:
         PARTS[title](Endpoint(url))
     python, machine = platform.python_version(), platform.machine()
     print(f"\nThis part was measured alone, {date.today()}, Python {python}, {machine}.")

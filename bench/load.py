@@ -159,7 +159,7 @@ def megabytes(server: psutil.Process) -> float:
     processes = [
         process
         for process in [server, *server.children(recursive=True)]
-        if not {"local.aws", "local.whole_aws"} & set(process.cmdline())
+        if not {"local.emulator.aws", "local.emulator.whole_aws"} & set(process.cmdline())
     ]
     resident: int = sum(process.memory_info().rss for process in processes)
     return resident / 2**20

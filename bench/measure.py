@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+MEMORY_MB = 1_769  # main.tf
 MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
 _PERIOD = 0.02  # seconds; in each, a function gets its share of CPU time, then waits for the next
 

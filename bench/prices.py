@@ -30,3 +30,6 @@ LOGS_INGESTED_GB = 0.50  # us-east-1; CloudWatch, the standard class
 LOGS_STORED_GB_MONTH = 0.03  # us-east-1; compressed
 DYNAMODB_STORED_GB_MONTH = 0.25  # us-east-1
 S3_STORED_GB_MONTH = 0.024
+
+LOG_BYTES = 650
+"""Of a request: the function's summary line and the API's access log."""

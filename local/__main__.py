@@ -3,8 +3,8 @@
 import os
 import signal
 
-from local.instances import log_to_stdout
 from local.server import curl, key_of_environment, serving
+from local.services.instances import log_to_stdout
 
 
 def main() -> None:

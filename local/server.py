@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from wordtally import authorizer, handler
 from wordtally.settings import Settings
 
-from local import aws
-from local.aws import Wsgi
-from local.gateway import Gateway, Route, Throttle
-from local.http_server import HttpServer
-from local.instances import Handler, InProcessFunction
+from local.emulator import aws
+from local.emulator.aws import Wsgi
+from local.services.gateway import Gateway, Route, Throttle
+from local.services.http_server import HttpServer
+from local.services.instances import Handler, InProcessFunction
 
 TABLE = "wordtally-words"
 BUCKET = "wordtally-reports"

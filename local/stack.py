@@ -13,9 +13,10 @@ import sys
 import threading
 from pathlib import Path
 
-from local import aws, deployed
-from local.gateway import Gateway
+from local.emulator import aws
 from local.server import curl, key_of_environment, listening
+from local.services import deployed
+from local.services.gateway import Gateway
 from local.terraform import ROOT, Missing, Terraform, TerraformError, init_arguments
 
 
@@ -27,7 +28,7 @@ def main() -> None:
         init_arguments()
     except Missing as reason:
         sys.exit(str(reason))
-    shown = logging.getLogger("local.runtime")
+    shown = logging.getLogger("local.services.runtime")
     shown.addHandler(logging.StreamHandler(sys.stdout))
     shown.setLevel(logging.INFO)
     server = listening(Gateway({}))  # before anything else is started
@@ -36,7 +37,7 @@ def main() -> None:
     directory.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)  # or its threads would outlive a failed apply
-        cloud = stack.enter_context(aws.running("local.whole_aws"))
+        cloud = stack.enter_context(aws.running("local.emulator.whole_aws"))
         print(f"Applying Terraform to the emulated AWS at {cloud} (about a minute) …", flush=True)
         try:
             configuration = Terraform(directory, cloud)

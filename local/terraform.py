@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local import aws
+from local.emulator import aws
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,8 +19,8 @@ from hypothesis import settings
 from wordtally.aws.connections import Timeouts
 from wordtally.aws.thin import ThinClient
 
-from local import aws
-from local.http_server import HttpServer
+from local.emulator import aws
+from local.services.http_server import HttpServer
 
 ROOT = Path(__file__).parents[1]
 INTERPRETERS = "unit tests passed under"

@@ -19,7 +19,7 @@ from fakes import FakeClient, FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs
 from wordtally.aws.errors import AwsError
 from wordtally.aws.operations import CONDITION_FAILED
 
-from local import aws
+from local.emulator import aws
 
 INBOX = "inbox"
 """Name of the bucket `FakeAws.files`; any other name stands for `FakeAws.bucket`."""

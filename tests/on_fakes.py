@@ -17,8 +17,8 @@ from wordtally import handler
 from wordtally.domain.ranking import Ranking
 from wordtally.ways_in import http
 
-from local.gateway import Event
-from local.instances import Context, InProcessFunction
+from local.services.gateway import Event
+from local.services.instances import Context, InProcessFunction
 
 
 def stored(table: FakeDynamoDB, bucket: FakeS3) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import requests
 import terraform
 from terraform import ROOT
 
-from local import aws
+from local.emulator import aws
 from local.terraform import init_arguments
 
 NAME = "wordtally-state-123456789012"
@@ -29,7 +29,7 @@ skip_requesting_account_id  = true
 
 def test_the_roots_state_moves_into_the_bucket_and_is_locked_there(tmp_path: Path) -> None:
     terraform.needed()
-    with aws.running("local.whole_aws") as cloud:
+    with aws.running("local.emulator.whole_aws") as cloud:
         for folder in ["bootstrap", "root"]:
             (tmp_path / folder).mkdir()
         bootstrap = terraform.Terraform(tmp_path / "bootstrap", cloud, ROOT / "bootstrap")

@@ -8,7 +8,7 @@ import sys
 import pytest
 from test_settings import GOOD as SETTINGS
 
-from local import aws
+from local.emulator import aws
 
 BUDGETS = {"thin": 200, "botocore": 360}
 """Limit on modules, including the interpreter's own. `import boto3` and two clients load 395."""

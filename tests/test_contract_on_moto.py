@@ -30,7 +30,7 @@ from wordtally.stores.queues import FailureQueue, KinesisStream
 from wordtally.stores.reports import S3Reports
 from wordtally.work import Work
 
-from local import aws
+from local.emulator import aws
 
 TABLE, BUCKET = "contract-words", "reports"
 MARKERS = "contract-markers"

@@ -18,8 +18,8 @@ from hostile import (
 from wordtally import handler
 from wordtally.settings import Settings
 
-from local import aws
-from local.instances import Context
+from local.emulator import aws
+from local.services.instances import Context
 
 pytestmark = pytest.mark.slow
 

@@ -21,9 +21,10 @@ from botocore.exceptions import ClientError
 from browser import Visitor
 from playwright.sync_api import expect
 
-from local import aws, deployed
-from local.deployed import DeploymentError
-from local.gateway import FunctionError
+from local.emulator import aws
+from local.services import deployed
+from local.services.deployed import DeploymentError
+from local.services.gateway import FunctionError
 from verify import checks
 from verify.checks import Check
 from verify.places import Emulated
@@ -62,7 +63,7 @@ def deploying(directory: Path, cloud: str, variables: dict[str, Any]) -> Iterato
 def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     terraform.needed()
     with (
-        aws.running("local.whole_aws") as cloud,
+        aws.running("local.emulator.whole_aws") as cloud,
         deploying(tmp_path_factory.mktemp("nothing"), cloud, dict(NOTHING)) as deployment,
     ):
         yield deployment
@@ -71,7 +72,7 @@ def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     terraform.needed()
-    with aws.running("local.whole_aws") as cloud:
+    with aws.running("local.emulator.whole_aws") as cloud:
         zone = aws.client("route53", cloud).create_hosted_zone(
             Name="example.com", CallerReference="tests"
         )

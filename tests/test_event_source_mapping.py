@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from local import aws
-from local.event_source_mapping import DUPLICATES_EVERY, EventSourceMapping
-from local.gateway import Event, FunctionError
+from local.emulator import aws
+from local.services.event_source_mapping import DUPLICATES_EVERY, EventSourceMapping
+from local.services.gateway import Event, FunctionError
 
 STREAM = "records"
 
@@ -28,7 +28,7 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[str]:
-    with aws.running("local.whole_aws") as url:
+    with aws.running("local.emulator.whole_aws") as url:
         yield url
 
 

@@ -28,8 +28,8 @@ from wordtally.ways_in import http
 from wordtally.ways_in.stream import encode
 from wordtally.work import Work
 
-from local import aws
-from local.instances import Context
+from local.emulator import aws
+from local.services.instances import Context
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from wordtally import authorizer
 from wordtally.domain import words
 from wordtally.ways_in import http
 
-from local.gateway import Event, Gateway, Route
+from local.services.gateway import Event, Gateway, Route
 
 TEXTS = st.one_of(
     st.sampled_from(["", " \n", "!!! …", "a" * 1025, "好" * 342, "a " * 5000, "a " * 5001]),

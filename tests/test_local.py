@@ -25,13 +25,13 @@ import requests
 from conftest import curl_line, running_product, start_product
 from wordtally import handler
 
-from local import aws
-from local.deployed import Deployed
-from local.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route, Throttle
-from local.http_server import HttpServer
-from local.instances import InProcessFunction, log_to_stdout
-from local.runtime import RuntimeFunction
+from local.emulator import aws
 from local.server import KEY, THROTTLE_BURST, THROTTLE_RATE_PER_SECOND, key_of_environment
+from local.services.deployed import Deployed
+from local.services.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route, Throttle
+from local.services.http_server import HttpServer
+from local.services.instances import InProcessFunction, log_to_stdout
+from local.services.runtime import RuntimeFunction
 
 ROOT = Path(__file__).parents[1]
 
@@ -294,7 +294,7 @@ class TestThrottling:
     def test_make_stack_has_the_limits_of_the_stage_in_the_emulated_aws(
         self, serve: Callable[[Any], str]
     ) -> None:
-        with aws.running("local.whole_aws") as cloud:
+        with aws.running("local.emulator.whole_aws") as cloud:
             apis = aws.client("apigatewayv2", cloud)
             api = apis.create_api(Name="wordtally", ProtocolType="HTTP")
             apis.create_stage(
@@ -390,7 +390,7 @@ class TestRuntime:
     def test_an_instance_is_reused_and_its_output_is_kept_and_logged(
         self, function: RuntimeFunction, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level("INFO", "local.runtime")
+        caplog.set_level("INFO", "local.services.runtime")
         assert function.invoke({}) == function.invoke({})
         function.stop()
         assert function.log == ["greeting\n"] * 2

@@ -25,8 +25,8 @@ from wordtally.settings import Settings
 from wordtally.ways_in import http
 
 from local import server
-from local.gateway import Event, Function, FunctionError, FunctionTimeout, Gateway, Route
-from local.instances import InProcessFunction
+from local.services.gateway import Event, Function, FunctionError, FunctionTimeout, Gateway, Route
+from local.services.instances import InProcessFunction
 
 GOOD = b'{"parameter": "hello world"}'
 

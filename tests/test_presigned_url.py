@@ -12,7 +12,7 @@ from wordtally.domain.ranking import Published, Report
 from wordtally.settings import Settings
 from wordtally.work import Work
 
-from local import aws
+from local.emulator import aws
 
 BUCKET = "presigned-reports"
 REPORT = Report((("naïve", 2),), 1)

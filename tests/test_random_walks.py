@@ -49,8 +49,8 @@ from wordtally.stores.reports import KEY
 from wordtally.ways_in import stream
 from wordtally.work import Work
 
-from local import aws
-from local.instances import Context
+from local.emulator import aws
+from local.services.instances import Context
 
 WORDS = [f"w{number}" for number in range(13)]  # more than the report shows
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6)

@@ -27,7 +27,7 @@ from wordtally.aws import sdk
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled, failure
 from wordtally.aws.sdk import CONNECTIONS, SdkClient
 
-from local import aws
+from local.emulator import aws
 
 WORDS = [
     {

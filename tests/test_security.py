@@ -13,8 +13,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from test_deployment import KEY, PREVIOUS_KEY, deploying
 
-from local import aws
-from local.permissions import ACCOUNT
+from local.emulator import aws
+from local.emulator.permissions import ACCOUNT
 from verify.checks import signed
 from verify.places import Emulated
 
@@ -31,7 +31,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
         "api_key_previous": PREVIOUS_KEY,
     }
     with (
-        aws.running("local.whole_aws") as cloud,
+        aws.running("local.emulator.whole_aws") as cloud,
         deploying(tmp_path_factory.mktemp("guarded"), cloud, variables) as deployment,
     ):
         yield deployment

@@ -8,11 +8,11 @@ import hcl2
 import pytest
 from wordtally import handler
 
-from bench import batched, simulation, streamed, synchronous, workload
-from bench.batched import Plan
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
-from bench.streamed import Feed
-from bench.virtual import Clock
+from bench.simulation import batched, results, streamed, synchronous, workload
+from bench.simulation.batched import Plan
+from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
+from bench.simulation.streamed import Feed
+from bench.simulation.virtual import Clock
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,8 +132,8 @@ def test_it_assumes_what_is_deployed() -> None:
             for block in hcl2.load(opened)["variable"]
             for name, body in block.items()
         }
-    assert variables["throttle_rate_per_second"]["default"] == simulation.THROTTLE
-    assert variables["max_writes_per_second"]["default"] == simulation.NEW_TABLE.table_writes
+    assert variables["throttle_rate_per_second"]["default"] == results.THROTTLE
+    assert variables["max_writes_per_second"]["default"] == results.NEW_TABLE.table_writes
     assert variables["scan_up_to_words"]["default"] == synchronous.SCAN_UP_TO_WORDS
     with (ROOT / "main.tf").open() as opened:
         modules = [block for block in hcl2.load(opened)["module"] if '"function"' in block]

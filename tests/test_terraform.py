@@ -15,7 +15,7 @@ import terraform
 from terraform import ROOT
 
 import local.terraform
-from local import aws
+from local.emulator import aws
 
 PACKAGE = ROOT / "modules/function/package.py"
 SOURCE = ROOT / "app/wordtally"

@@ -39,7 +39,7 @@ from wordtally.aws.thin import (
     ThinClient,
 )
 
-from local import aws
+from local.emulator import aws
 
 
 def dynamodb_error(code: str, status: str = "400 Bad Request", **more: Any) -> bytes:

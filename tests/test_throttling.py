@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 from wordtally import handler
 
-from bench.designs import SETTINGS, Endpoint
-from local import aws
+from bench.timing.designs import SETTINGS, Endpoint
+from local.emulator import aws
 
 WRITES_PER_SECOND = 200
 
@@ -25,7 +25,7 @@ def test_two_concurrent_long_texts_are_counted_completely(client: str) -> None:
         event = {"body": f'{{"parameter": "{text}"}}'}
         return int(handler.handle(lambda: application, event, context)["statusCode"])
 
-    with mock.patch.dict(os.environ), aws.running("bench.endpoint") as url:
+    with mock.patch.dict(os.environ), aws.running("bench.timing.endpoint") as url:
         endpoint = Endpoint(url)
         endpoint.reset(0, 1, WRITES_PER_SECOND)
         with ThreadPoolExecutor(2) as pool:

@@ -19,8 +19,8 @@ import pytest
 import terraform
 
 import verify.__main__ as program
-from local import aws
-from local.permissions import ACCOUNT
+from local.emulator import aws
+from local.emulator.permissions import ACCOUNT
 from local.terraform import TerraformError
 from verify import checks
 from verify.checks import Between, Check, Figure
@@ -32,7 +32,7 @@ WORKING_COPY = re.compile(r"(build/verify/wordtally-verify-[0-9a-f]{6}) ")
 @pytest.fixture(scope="module")
 def whole_cloud() -> Iterator[str]:
     terraform.needed()
-    with aws.running("local.whole_aws") as url:
+    with aws.running("local.emulator.whole_aws") as url:
         yield url
 
 
@@ -211,7 +211,7 @@ class TestEnding:
     def test_without_cost_explorer_nothing_notifies(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """local.aws does not support cost anomalies, unlike local.whole_aws."""
+        """local.emulator.aws does not support cost anomalies, unlike local.emulator.whole_aws."""
         seen: dict[str, Any] = {}
         assert run(Check("Variables", "None", lambda place: str(seen.update(place.variables)))) == 0
         assert seen["alert_email"] == ""

@@ -20,7 +20,7 @@ from wordtally.domain import ranking
 from wordtally.work import Work
 
 from local.demo.pieces import cut
-from local.instances import Context
+from local.services.instances import Context
 
 BOOK = (Path(__file__).parents[1] / "examples/alice.txt").read_text(encoding="utf-8")
 TRUTH = Counter(standard(BOOK))

@@ -2,7 +2,7 @@
 
 It uses the operator's AWS credentials and region, and a random name. YES=1 skips the question. EMAIL is
 the address for the alarms; AWS sends it a request for confirmation. With AWS_ENDPOINT_URL, everything
-runs against the emulated AWS at that address (`python -m local.whole_aws` prints one).
+runs against the emulated AWS at that address (`python -m local.emulator.whole_aws` prints one).
 """
 
 import os

@@ -13,11 +13,11 @@ import requests
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from local import aws
-from local.deployed import Deployed
-from local.gateway import Gateway
-from local.http_server import HttpServer
-from local.permissions import ACCOUNT
+from local.emulator import aws
+from local.emulator.permissions import ACCOUNT
+from local.services.deployed import Deployed
+from local.services.gateway import Gateway
+from local.services.http_server import HttpServer
 from local.terraform import Terraform
 
 Seen = TypeVar("Seen")

@@ -24,12 +24,27 @@ from wordtally.stores.reports import S3Reports, encode
 from wordtally.ways_in.stream import SEQUENCE_DIGITS, Record, Stream
 from wordtally.work import Work
 
-from bench import prices, workload
-from bench.batched import APPEND_SECONDS, MAX_BATCH, POLL_SECONDS, SHARD_TEXTS, TICK_SECONDS
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Throttled, TokenBucket, simulated
+from bench import prices
+from bench.prices import LOG_BYTES
+from bench.simulation import workload
+from bench.simulation.batched import (
+    APPEND_SECONDS,
+    MAX_BATCH,
+    POLL_SECONDS,
+    SHARD_TEXTS,
+    TICK_SECONDS,
+)
+from bench.simulation.cloud import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIMING,
+    Limits,
+    Throttled,
+    TokenBucket,
+    simulated,
+)
+from bench.simulation.synchronous import SCAN_UP_TO_WORDS, quantile
+from bench.simulation.virtual import Aside, Clock, Resume
 from bench.store import Store, StoreClient
-from bench.synchronous import LOG_BYTES, SCAN_UP_TO_WORDS, quantile
-from bench.virtual import Aside, Clock, Resume
 
 WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""

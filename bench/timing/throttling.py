@@ -3,9 +3,9 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.cold_start import POST, READY
-from bench.designs import Endpoint
 from bench.measure import output, table
+from bench.timing.cold_start import POST, READY
+from bench.timing.designs import Endpoint
 
 DELAY_MS = 5
 NEW_TABLE = 4_000

@@ -1,7 +1,7 @@
 """Today's design under load: each request counts its words and sees to the report itself.
 
 Requests arrive at random at a given rate and run the product's own code (wordtally.domain.ranking) on the
-modelled AWS of bench/cloud.py, in virtual time.
+modelled AWS of bench/simulation/cloud.py, in virtual time.
 """
 
 import math
@@ -15,17 +15,24 @@ from wordtally.domain import ranking
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
-from bench import prices, workload
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Limits, Timing, simulated
-from bench.virtual import Aside, Clock
+from bench import prices
+from bench.simulation import workload
+from bench.simulation.cloud import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIMING,
+    Cloud,
+    Instance,
+    Limits,
+    Timing,
+    simulated,
+)
+from bench.simulation.virtual import Aside, Clock
 
 SCAN_UP_TO_WORDS = 1_000  # variables.tf
 
 WARM_UP_SECONDS = 2.0
 """What arrives before is not counted: buckets begin empty, and no request meets another."""
 
-LOG_BYTES = 650
-"""Of a request: the function's summary line and the API's access log."""
 
 Tally = Callable[[Mapping[str, int], Work], object]
 
@@ -78,7 +85,7 @@ class Row:
             "Kinesis": 0.0,
             "DynamoDB": self.upserts * prices.DYNAMODB_WRITE_UNIT,
             "S3": (self.conflicts + self.publishes) * prices.S3_PUT + self.gets * prices.S3_GET,
-            "logs": LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
+            "logs": prices.LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
         }
 
 

@@ -1,6 +1,6 @@
 """The emulated AWS: moto in a separate process, with fixes for the behaviour that the product needs.
 
-As a program (`python -m local.aws`) it serves, prints its address and exits when its standard input
+As a program (`python -m local.emulator.aws`) it serves, prints its address and exits when its standard input
 closes, so that it never outlives the process that started it.
 """
 
@@ -67,7 +67,7 @@ def client(service: str, url: str, credentials: Mapping[str, str] | None = None)
 
 
 @contextlib.contextmanager
-def running(module: str = "local.aws") -> Iterator[str]:
+def running(module: str = "local.emulator.aws") -> Iterator[str]:
     """Run an emulated AWS for the duration of the context, and yield its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", module],
@@ -205,7 +205,7 @@ def _problem(
 
 def serve(application: Wsgi) -> None:
     """Serve on a free port until standard input ends."""
-    from local.http_server import HttpServer
+    from local.services.http_server import HttpServer
 
     # The parent process may have blocked these signals.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
@@ -220,7 +220,7 @@ def serve(application: Wsgi) -> None:
 def moto() -> Wsgi:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    from local import quick_dynamodb
+    from local.emulator import quick_dynamodb
 
     quick_dynamodb.skip_serialisation_of_items()
     quick_dynamodb.copy_only_what_a_transaction_writes()

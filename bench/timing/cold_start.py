@@ -3,9 +3,10 @@
 import json
 from dataclasses import dataclass
 
-from bench import corpus, prices
-from bench.designs import Endpoint
+from bench import prices
 from bench.measure import MB_PER_VCPU, output, table
+from bench.timing import corpus
+from bench.timing.designs import Endpoint
 
 _CPU = "import time\n"
 _PRINT = "\nimport sys; print(time.process_time(), len(sys.modules))"
@@ -81,7 +82,7 @@ def _start(endpoint: Endpoint, transport: str, code: str) -> tuple[float, int]:
 _INSTANCE = f"""
 {READY.replace("CLIENT", "thin")}
 {POST}
-from bench import corpus
+from bench.timing import corpus
 import statistics
 long = corpus.distinct(500)
 print("ready", flush=True)

@@ -4,8 +4,8 @@ from functools import partial
 
 from wordtally.domain import words
 
-from bench import corpus
 from bench.measure import table, timed
+from bench.timing import corpus
 
 
 def show() -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.cold_start import Size
-from bench.growth import DESIGNS, Row
+from bench.timing.cold_start import Size
+from bench.timing.growth import DESIGNS, Row
 
-FOLDER = Path(__file__).parents[1] / "docs/plots"
+FOLDER = Path(__file__).parents[2] / "docs/plots"
 
 
 def growth(rows: Iterable[Row]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from local.gateway import Event, FunctionError
+from local.services.gateway import Event, FunctionError
 
 Handler = Callable[[Event, Any], Any]
 

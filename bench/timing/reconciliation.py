@@ -2,8 +2,8 @@
 
 import json
 
-from bench.designs import Endpoint
 from bench.measure import output, table
+from bench.timing.designs import Endpoint
 
 _RECONCILE = """
 import json, sys, time
@@ -12,7 +12,7 @@ from wordtally import handler
 from wordtally.domain import ranking
 from wordtally.stores import counts
 from wordtally.work import Work
-from bench import designs
+from bench.timing import designs
 with mock.patch.object(counts, "SEGMENTS", int(sys.argv[1])):
     application = handler.application(designs.SETTINGS)
     began, began_cpu = time.perf_counter(), time.process_time()

@@ -1,6 +1,6 @@
 """The emulated AWS that Terraform can deploy to: every service, with moto's gaps filled.
 
-It starts more slowly than local.aws and runs the same way: `python -m local.whole_aws`.
+It starts more slowly than local.emulator.aws and runs the same way: `python -m local.emulator.whole_aws`.
 """
 
 import calendar
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from local import aws, event_source_mapping, notifications, permissions
+from local.emulator import aws, permissions
+from local.services import event_source_mapping, notifications
 
 
 def keep_function_settings() -> None:

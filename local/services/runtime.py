@@ -23,9 +23,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from local.gateway import Event, FunctionError, FunctionTimeout
+from local.services.gateway import Event, FunctionError, FunctionTimeout
 
-PYTHON = Path(__file__).parents[1] / ".venv" / "runtime" / "bin" / "python"
+PYTHON = Path(__file__).parents[2] / ".venv" / "runtime" / "bin" / "python"
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from local import aws, permissions
-from local.event_source_mapping import EventSourceMapping, send_to
-from local.gateway import Cors, Event, Gateway, Route, Throttle
-from local.http_server import HttpServer
-from local.notifications import Announcements, Destination
-from local.runtime import RuntimeFunction
+from local.emulator import aws, permissions
+from local.services.event_source_mapping import EventSourceMapping, send_to
+from local.services.gateway import Cors, Event, Gateway, Route, Throttle
+from local.services.http_server import HttpServer
+from local.services.notifications import Announcements, Destination
+from local.services.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
 

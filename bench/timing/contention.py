@@ -10,9 +10,9 @@ from wordtally import handler
 from wordtally.domain import ranking, words
 from wordtally.work import Work
 
-from bench import designs
-from bench.designs import Endpoint
 from bench.measure import table
+from bench.timing import designs
+from bench.timing.designs import Endpoint
 
 HOT = ("the cat sat", "the dog sat", "the cat and the dog", "sat the fox")
 REQUESTS = 240  # in all

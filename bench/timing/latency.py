@@ -7,10 +7,10 @@ from wordtally import handler
 from wordtally.aws import sdk, thin
 from wordtally.aws.thin import ThinClient
 
-from bench import corpus, designs
-from bench.designs import TRANSPORTS, Endpoint
-from bench.growth import measured
 from bench.measure import Times, table, timed
+from bench.timing import corpus, designs
+from bench.timing.designs import TRANSPORTS, Endpoint
+from bench.timing.growth import measured
 
 CHAIN = 2
 """Calls of which each needs the result of the one before: the upserts, the publish."""

@@ -16,7 +16,7 @@ from wordtally.settings import Settings
 from wordtally.ways_in import http
 from wordtally.work import Work
 
-from local import aws
+from local.emulator import aws
 
 Tally = Callable[[str], None]
 """A warm function instance that counts a text; raises unless the answer is 200."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wordtally.domain import words
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LANGUAGES = ("en", "de", "fr", "es", "pl")
 
 NINE_WORDS = "the quick brown fox jumps over a lazy dog"

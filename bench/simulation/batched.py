@@ -22,11 +22,20 @@ from typing import Generic, TypeVar
 
 from wordtally.work import Work
 
-from bench import prices, workload
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Timing, simulated
+from bench import prices
 from bench.measure import MB_PER_VCPU
-from bench.synchronous import LOG_BYTES, product, quantile
-from bench.virtual import Clock
+from bench.prices import LOG_BYTES
+from bench.simulation import workload
+from bench.simulation.cloud import (
+    DEFAULT_LIMITS,
+    DEFAULT_TIMING,
+    Cloud,
+    Instance,
+    Timing,
+    simulated,
+)
+from bench.simulation.synchronous import product, quantile
+from bench.simulation.virtual import Clock
 
 SHARD_TEXTS = 800
 """Texts a second that a shard is planned for; Kinesis takes 1,000."""

@@ -1,13 +1,12 @@
 """USD per million requests, from the calls counted and a list of prices."""
 
-from bench import corpus, designs, prices
-from bench.cloud import DEFAULT_TIMING
-from bench.designs import Endpoint, Seen
-from bench.growth import SIZES, measured
-from bench.measure import MB_PER_VCPU, Times, table
-from bench.synchronous import LOG_BYTES
+from bench import prices
+from bench.measure import MB_PER_VCPU, MEMORY_MB, Times, table
+from bench.prices import LOG_BYTES
+from bench.timing import corpus, designs
+from bench.timing.designs import Endpoint, Seen
+from bench.timing.growth import SIZES, measured
 
-MEMORY_MB = DEFAULT_TIMING.memory_mb
 DELAY_MS = 5
 
 DESIGNS = {

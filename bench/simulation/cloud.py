@@ -22,8 +22,8 @@ from wordtally.domain.ranking import Conflict, Published, Report, top
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
-from bench.measure import MB_PER_VCPU
-from bench.virtual import Clock, Resume
+from bench.measure import MB_PER_VCPU, MEMORY_MB
+from bench.simulation.virtual import Clock, Resume
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Timing:
     cpu_per_call: float = 0.0003
     """Seconds of a whole vCPU that the thin client uses for a call over TLS; docs/bench.md has it for
     texts of 10 and of 1,500 words (latency)."""
-    memory_mb: int = 1_769
+    memory_mb: int = MEMORY_MB
 
     @property
     def cpu_wait(self) -> float:

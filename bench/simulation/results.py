@@ -1,17 +1,18 @@
 """`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes.
 
-Nothing here is measured on AWS: bench/cloud.py says what is assumed. `sweep` and `flows` return the
+Nothing here is measured on AWS: bench/simulation/cloud.py says what is assumed. `sweep` and `flows` return the
 data for whoever wants to draw it.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bench import batched, measure, prices, streamed, synchronous, workload
-from bench.batched import Flow, Plan
-from bench.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
-from bench.streamed import Feed, Outcome
-from bench.synchronous import Row
+from bench import measure, prices
+from bench.simulation import batched, streamed, synchronous, workload
+from bench.simulation.batched import Flow, Plan
+from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
+from bench.simulation.streamed import Feed, Outcome
+from bench.simulation.synchronous import Row
 
 RATES = (1, 10, 50, 100, 200, 400, 800, 1_200)
 NEW_ACCOUNT = replace(DEFAULT_LIMITS, concurrency=10)

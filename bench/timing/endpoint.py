@@ -1,7 +1,7 @@
 """A fake AWS that costs next to nothing: bench/store.py behind HTTP, after a delay.
 
 An emulator's own time would drown what the bench measures. This one runs in a process of its own
-(`python -m bench.endpoint` prints its address and ends with its standard input).
+(`python -m bench.timing.endpoint` prints its address and ends with its standard input).
 `POST /_reset` with `{"words": …, "delay_ms": …}` empties the bucket and fills the table; with
 `"writes_per_second"` too, DynamoDB throttles the writes above that rate. `POST /_repeat` multiplies the content of an object. `GET /_calls` returns the calls
 since the last one, the bytes they moved, what DynamoDB would charge and the CPU that the endpoint
@@ -25,8 +25,8 @@ from typing import Any
 from wordtally.aws.errors import AwsError, Throttled, failure
 from wordtally.aws.operations import CONDITION_FAILED
 
-from bench import corpus
 from bench.store import Store, cancelled, error_body
+from bench.timing import corpus
 
 METADATA = "x-amz-meta-"
 

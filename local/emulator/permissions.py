@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
-from local import aws
+from local.emulator import aws
 
 ACCOUNT = "123456789012"
 

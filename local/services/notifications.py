@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from local import aws, permissions
-from local.gateway import Event, Function, FunctionError
+from local.emulator import aws, permissions
+from local.services.gateway import Event, Function, FunctionError
 
 DUPLICATES_EVERY = 3
 """Every third announcement is delivered twice."""

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from local import aws
-from local.gateway import Event, Function, FunctionError
+from local.emulator import aws
+from local.services.gateway import Event, Function, FunctionError
 
 MAX_BATCH_BYTES = 4_500_000
 """Size of the data. Lambda accepts 6 MB, in which the data is base64."""

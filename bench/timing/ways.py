@@ -16,13 +16,13 @@ from wordtally.ways_in import stream
 from wordtally.ways_in.inbox import Upload
 from wordtally.work import Work
 
-from bench import corpus, prices
-from bench.cold_start import POST
-from bench.cost import MEMORY_MB
-from bench.designs import SETTINGS, Endpoint
-from bench.measure import output, table
+from bench import prices
+from bench.measure import MEMORY_MB, output, table
+from bench.prices import LOG_BYTES
 from bench.store import Store, StoreClient
-from bench.synchronous import LOG_BYTES
+from bench.timing import corpus
+from bench.timing.cold_start import POST
+from bench.timing.designs import SETTINGS, Endpoint
 from local.demo.pieces import Piece, pieces_of
 
 DELAY_MS = 5
@@ -279,7 +279,7 @@ import json, sys, time
 from wordtally import handler
 from wordtally.ways_in import inbox
 from wordtally.work import Work
-from bench.designs import SETTINGS
+from bench.timing.designs import SETTINGS
 application = handler.application(SETTINGS)
 files, upload = application.inbox().files, inbox.Upload("inbox", sys.argv[1])
 began, began_cpu = time.perf_counter(), time.process_time()
@@ -348,8 +348,8 @@ def show_files(endpoint: Endpoint) -> None:
 _ACCEPT = f"""
 from dataclasses import replace
 from wordtally import handler
-from bench import corpus
-from bench.designs import SETTINGS
+from bench.timing import corpus
+from bench.timing.designs import SETTINGS
 {POST.replace('"body"', '"headers": HEADERS, "body"')}
 HEADERS = {{}}
 application = handler.application(SETTINGS)
@@ -376,8 +376,8 @@ import json, sys, time
 from wordtally import handler
 from wordtally.ways_in import stream
 from wordtally.work import Work
-from bench import ways
-from bench.designs import SETTINGS
+from bench.timing import ways
+from bench.timing.designs import SETTINGS
 event = ways.event_of(int(sys.argv[1]), int(sys.argv[2]))
 application = handler.application(SETTINGS)
 application.ranking.tally({"warm": 1}, Work())

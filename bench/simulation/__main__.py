@@ -1,0 +1,5 @@
+"""`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes."""
+
+from bench.simulation import results
+
+results.main()

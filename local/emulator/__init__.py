@@ -1,0 +1,1 @@
+"""AWS as Terraform and the function call it: moto, with repairs."""

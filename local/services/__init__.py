@@ -1,0 +1,1 @@
+"""What AWS runs around the function: API Gateway, Lambda and its event sources."""
