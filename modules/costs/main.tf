@@ -18,7 +18,7 @@ resource "aws_budgets_budget" "monthly" {
   limit_unit   = "USD"
 
   dynamic "notification" {
-    for_each = local.services.notifications
+    for_each = local.notifications
 
     content {
       notification_type         = notification.value.type
