@@ -83,7 +83,13 @@ module "function" {
     }],
     var.enable_inbox ? [module.inbox[0].permissions] : [],
     local.has_stream ? [module.stream[0].permissions] : [],
-    local.keeps_failures ? [module.failures[0].permissions] : [],
+    local.keeps_failures ? [merge(module.failures[0].permissions, {
+      # The lanes of the inbox and the checkpoints of the stream.
+      KeepProgress = {
+        actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+        resources = [module.storage.markers_table_arn]
+      }
+    })] : [],
   )...)
 }
 
@@ -133,24 +139,22 @@ module "reconciliation" {
 module "inbox" {
   count = var.enable_inbox ? 1 : 0
 
-  source          = "./modules/inbox"
-  bucket_name     = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
-  account_id      = data.aws_caller_identity.current.account_id
-  retention_days  = var.inbox_retention_days
-  function        = module.function.live
-  lanes_table_arn = module.storage.markers_table_arn
+  source         = "./modules/inbox"
+  bucket_name    = "${var.name}-inbox-${data.aws_caller_identity.current.account_id}-${var.aws_region}"
+  account_id     = data.aws_caller_identity.current.account_id
+  retention_days = var.inbox_retention_days
+  function       = module.function.live
 }
 
 module "stream" {
   count = local.has_stream ? 1 : 0
 
-  source                = "./modules/stream"
-  name                  = var.name
-  shards                = var.stream_shards
-  window_seconds        = var.stream_window_seconds
-  function              = module.function.live
-  checkpoints_table_arn = module.storage.markers_table_arn
-  failure_queue_arn     = module.failures[0].queue_arn
+  source            = "./modules/stream"
+  name              = var.name
+  shards            = var.stream_shards
+  window_seconds    = var.stream_window_seconds
+  function          = module.function.live
+  failure_queue_arn = module.failures[0].queue_arn
 }
 
 module "failures" {

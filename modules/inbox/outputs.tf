@@ -17,11 +17,6 @@ output "permissions" {
       actions   = ["s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging"]
       resources = ["${aws_s3_bucket.inbox.arn}/*"]
     }
-    # The function also needs PutItem, which it has for markers.
-    HoldLanes = {
-      actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-      resources = [var.lanes_table_arn]
-    }
     # Without this permission, S3 answers 403 instead of 404 for a file that was deleted before it was read.
     TellDeletedFile = {
       actions   = ["s3:ListBucket"]

@@ -25,9 +25,3 @@ variable "function" {
   })
   nullable = false
 }
-
-variable "lanes_table_arn" {
-  description = "ARN of the table that holds the lanes, and a record per file."
-  type        = string
-  nullable    = false
-}

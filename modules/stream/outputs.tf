@@ -22,9 +22,5 @@ output "permissions" {
       ]
       resources = [aws_kinesis_stream.texts.arn]
     }
-    KeepCheckpoints = {
-      actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
-      resources = [var.checkpoints_table_arn]
-    }
   }
 }

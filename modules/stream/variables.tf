@@ -22,12 +22,6 @@ variable "function" {
   nullable    = false
 }
 
-variable "checkpoints_table_arn" {
-  description = "ARN of the table that holds a checkpoint per shard."
-  type        = string
-  nullable    = false
-}
-
 variable "failure_queue_arn" {
   description = "ARN of the queue for batches that still fail at the end of their retries."
   type        = string
