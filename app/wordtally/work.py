@@ -18,7 +18,7 @@ class Work:
     write_conflicts: int = 0
     """Writes that conflicted with another write of the same word and were retried."""
     throttled: int = 0
-    """Transactions and batch reads that DynamoDB throttled, in whole or in part, and were retried."""
+    """Calls that DynamoDB throttled, in whole or in part, and were retried."""
     scanned_pages: int = 0
     malformed_items: int = 0
     """Items that were skipped because their total is not a whole number. This product never writes such."""

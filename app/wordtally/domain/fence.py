@@ -1,12 +1,12 @@
-"""Writing a set of words exactly once, with one plain write per word, by fencing tokens.
+"""Fencing tokens: they let a set of words be written exactly once with one write per word.
 
-A lane is a sequence of sets of words, of which one is written at a time. Each set has a token, larger
-than all before it in its lane. The item of a word keeps, per lane, the largest token that has written
-it, and DynamoDB refuses a write whose token is not larger. So a set can be written again after a crash,
-by several instances at once, or by an instance that is late: each word is added once.
+A lane is a sequence of sets of words. Each set has a token, which is larger than all earlier tokens of
+its lane. The item of a word stores, for each lane, the largest token that has written the word, and
+DynamoDB refuses a write whose token is not larger. A set can therefore be written again after a crash, by
+several instances at the same time, or by an instance that was delayed: each word is added once.
 
-It takes somebody who makes sure that a set is written completely before the next one of its lane
-begins: stream.Stream for the lanes of shards, the lanes of the inbox for files.
+The caller must write a set completely before the next set of the lane begins. The checkpoint of a shard
+ensures this for the stream, and the lock on a lane for the inbox.
 """
 
 import time
@@ -20,8 +20,8 @@ from wordtally.work import Work
 @dataclass(frozen=True)
 class Fence:
     lane: str
-    """The attribute of a word's item that holds the largest token. Each lane enlarges the items, so it
-    is short, and there are few."""
+    """Name of the item's attribute that holds the largest token. Every lane enlarges the items, so the
+    names are short and the lanes are few."""
     token: int
 
 
@@ -29,10 +29,11 @@ class FencedCounts(Protocol):
     """The total of every word, shared by all function instances."""
 
     def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Add to the total of each word that the fence's lane has not written under this token or a
-        larger one. Return the totals of all words, as new as that or newer."""
+        """Add to the total of each word that the lane has not yet written with this or a larger token.
+        Return totals of all words that are at least as new as the additions."""
 
 
 def next_token(last: int) -> int:
-    """A token after `last`. The clock keeps tokens growing if whoever remembers `last` loses it."""
+    """A token after `last`, at least the current time in milliseconds. Tokens therefore keep growing even
+    if the table that stores `last` is lost."""
     return max(last + 1, int(time.time() * 1000))

@@ -1,10 +1,10 @@
 """The lanes of the inbox and its record of files, in the table of markers: partition key `key` (S, a
 digest), sort key `chunk` (N, always 0).
 
-- A lane: `fence` (N), its last token, and while a file holds it, `upload` (S, JSON) and `held_until`
+- A lane: `fence` (N), its last token. While a file holds the lane: `upload` (S, JSON) and `held_until`
   (N, seconds since 1970).
-- A file that holds or held a lane: `lane` (S), `fence` (N), and DynamoDB's TTL `expires_at` (N) since
-  the lane was released.
+- The record of a file that holds or held a lane: `lane` (S), `fence` (N) and, once the lane is released,
+  DynamoDB's TTL `expires_at` (N).
 """
 
 import hashlib
@@ -23,16 +23,17 @@ from wordtally.ways_in.inbox import Abandoned, Upload
 from wordtally.work import Work, jittered_pause
 
 LANES = tuple(f"i{number}" for number in range(8))
-"""As many files are written at the same time. One alone can use most of what a table takes."""
+"""The number of lanes limits how many files are written at the same time. One file alone can use most of
+the write capacity of a table."""
 
 LEASE_SECONDS = 900
-"""Lambda ends a function by then, so a file that has had its lane for longer is not being written."""
+"""Lambda's longest timeout: after that, the function that took the lane has ended."""
 
 VALID_SECONDS = 15 * 86_400
-"""For how long a file is known to be counted: the failure queue keeps what Lambda gave up for 14 days."""
+"""How long the record of a counted file is kept. The failure queue keeps a notification for 14 days."""
 
 BUSY_PAUSE_SECONDS = 1.0
-"""The longest pause while other files have all lanes."""
+"""The longest pause while other files hold all lanes."""
 
 
 Item = dict[str, Any]
@@ -68,7 +69,7 @@ class DynamoDBLanes:
             self._pause(attempt, BUSY_PAUSE_SECONDS)
 
     def release(self, upload: Upload, fence: Fence, work: Work) -> None:
-        """Change nothing if that was done. From now on the file's record can expire."""
+        """Does nothing if the lane was already released. From now on the file's record can expire."""
         lane = {
             "Key": _lane_key(fence.lane),
             "UpdateExpression": "REMOVE upload, held_until",
@@ -84,7 +85,8 @@ class DynamoDBLanes:
         self._transactions.write(changes, work)
 
     def _try(self, lane: str, upload: Upload, work: Work) -> Fence | tuple[Item | None, Item]:
-        """Take the lane, unless the file has a record or the lane a holder: these two."""
+        """Take the lane and return its fence. If the file has a record or the lane a holder, return the
+        items of both."""
         last = 0
         while True:
             fence = Fence(lane, next_token(last))
@@ -94,7 +96,7 @@ class DynamoDBLanes:
             record, holder = refused
             if record or "upload" in holder:
                 return record, holder
-            last = int(holder["fence"]["N"])  # the clock of another instance is ahead
+            last = int(holder["fence"]["N"])  # another instance's clock is ahead
 
     def _taking(self, fence: Fence, upload: Upload) -> list[Action]:
         token = {"N": str(fence.token)}
@@ -125,7 +127,7 @@ class DynamoDBLanes:
         ]
 
     def _held(self, record: Item, work: Work) -> Fence | None:
-        """The lane of a file that has had one, None if it has been released."""
+        """The fence in a file's record, None if the lane has been released."""
         fence = Fence(record["lane"]["S"], int(record["fence"]["N"]))
         where = {"TableName": self._table, "Key": _lane_key(fence.lane), "ConsistentRead": True}
 

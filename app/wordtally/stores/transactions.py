@@ -26,8 +26,8 @@ class Transactions:
         self._pause = pause
 
     def write(self, actions: list[Action], work: Work) -> list[Any] | None:
-        """Write all or nothing. Return None, or why nothing was written if a condition failed: for each
-        action the item that failed its condition, empty if it was not requested, None if it met it."""
+        """Write all items or none. Return None on success. If a condition failed, return for each action
+        the item that failed it ({} if the action did not request the item), or None if it did not fail."""
         attempt = 0
         while True:
             try:

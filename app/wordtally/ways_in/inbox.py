@@ -65,7 +65,7 @@ class Files(Protocol):
 
 
 class Abandoned(Exception):
-    """All lanes are held, and one by a file that is no longer being written: `upload`."""
+    """All lanes are held, one of them by `upload`, which no function is writing any more."""
 
     def __init__(self, upload: Upload) -> None:
         super().__init__()
@@ -73,14 +73,14 @@ class Abandoned(Exception):
 
 
 class Lanes(Protocol):
-    """What files must hold while their words are written, so that the writes are fenced."""
+    """Locks: a file holds a lane while its words are written."""
 
     def take(self, upload: Upload, work: Work) -> Fence | None:
-        """The lane that the file holds, or a free one as soon as there is one; None if the file was
-        counted before. Raise Abandoned."""
+        """The fence of the lane that the file holds; otherwise wait for a free lane and take it. None if
+        the file is already counted. Raise Abandoned."""
 
     def release(self, upload: Upload, fence: Fence, work: Work) -> None:
-        """The file is counted: let others have its lane."""
+        """Release the lane of a file that is counted."""
 
 
 class Counting(Protocol):
@@ -117,12 +117,13 @@ class Inbox:
         return counted
 
     def _write(self, upload: Upload, fence: Fence, counted: Mapping[str, int], work: Work) -> None:
-        """Release the lane only when the report shows the words: a file without a lane is done."""
+        """Release the lane last: a file with a record and no lane counts as done, so the report must already
+        include its words."""
         self.ranking.include(lambda: self.counts.add_fenced(fence, counted, work), work)
         self.lanes.release(upload, fence, work)
 
     def _finish(self, upload: Upload, work: Work) -> None:
-        """Finish what a crash has left, so that the lane is free again."""
+        """Finish a file that a crash has interrupted, which frees its lane."""
         fence = self.lanes.take(upload, work)
         if fence is None:
             return
@@ -131,7 +132,7 @@ class Inbox:
         except (Refused, Gone):
             self.lanes.release(
                 upload, fence, work
-            )  # deleted in the middle: a part of its words counts
+            )  # deleted after the crash: some of its words stay counted
         else:
             self._write(upload, fence, counted, work)
             self._tag(upload, "counted", work)

@@ -3,10 +3,10 @@
 Lambda delivers each record of a shard at least once: the first time in order, then perhaps again, with
 other neighbours, and perhaps to two function instances at once. Sequence numbers only grow within a
 shard. So a checkpoint per shard says up to which record everything is counted, and what is about to be
-written is recorded there first, as a plan: whoever finds an unfinished plan finishes exactly that one.
-The writes of a plan are fenced (fence.py), so it can be carried out again, also by several instances.
-Why each step stands where it does is written in docs/decisions/0008-inbox-and-stream.md and checked exhaustively
-in tests/test_stream_protocol.py.
+written is recorded there first, as a plan. An instance that finds an unfinished plan finishes it first. The
+writes of a plan are fenced (fence.py), so several instances can carry it out, and repeat it, safely.
+docs/decisions/0008-inbox-and-stream.md gives the reason for each step, and tests/test_stream_protocol.py checks
+the protocol exhaustively.
 """
 
 import base64
@@ -66,7 +66,7 @@ class Plan:
     upto: str
     words: Mapping[str, int] = field(repr=False)
     token: int
-    """Larger than that of every plan before it in its shard."""
+    """Larger than the tokens of all earlier plans of the shard."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Stream:
 
 
 def lane_of(shard: str) -> str:
-    """Short, and no other shard's."""
+    """A short name that is unique to the shard."""
     return "s" + hashlib.sha256(shard.encode()).hexdigest()[:12]
 
 
