@@ -48,13 +48,19 @@ def plain(value: Any) -> str:
     return f'"{text.strip(chr(34))}"' if isinstance(value, str) else text
 
 
-def test_inputs_are_those_of_the_code() -> None:
-    documented = {
-        name.strip("`"): default.strip("`")
-        for name, default, _ in rows(section("docs/operate.md", "Inputs"))
-    }
+def test_inputs_are_those_of_the_code_in_its_groups_and_order() -> None:
+    table = rows(section("docs/operate.md", "Inputs"))
+    documented = [(name.strip("*`"), default.strip("`")) for name, default, _ in table]
     code = blocks("variables.tf", "variable")
-    assert documented == {name: plain(body["default"]) for name, body in code.items()}
+    lines = (ROOT / "variables.tf").read_text(encoding="utf-8").splitlines()
+    expected = []
+    for line in lines:
+        if line.startswith("# "):
+            expected.append((line[2:], ""))
+        elif line.startswith("variable "):
+            name = line.split('"')[1]
+            expected.append((name, plain(code[name]["default"])))
+    assert documented == expected
 
 
 def test_outputs_are_those_of_the_code() -> None:
