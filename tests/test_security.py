@@ -150,7 +150,7 @@ class TestLogAccess:
 
 
 class TestFlood:
-    def test_api_and_table_have_limits_also_by_default(self, guarded: Emulated) -> None:
+    def test_api_and_table_have_limits_by_default(self, guarded: Emulated) -> None:
         throttling = stage_of(guarded)["DefaultRouteSettings"]
         assert (throttling["ThrottlingRateLimit"], throttling["ThrottlingBurstLimit"]) == (50, 100)
         assert limits(guarded) == {"MaxWriteRequestUnits": 4000}
@@ -185,7 +185,7 @@ class TestChangedInPlace:
         assert limits(changed) == {"MaxWriteRequestUnits": 20}
         changed.plan_is_empty()
 
-    def test_a_revoked_key_gets_nobody_in(self, changed: Emulated) -> None:
+    def test_a_revoked_key_is_refused(self, changed: Emulated) -> None:
         assert changed.post("a", PREVIOUS_KEY).status_code == 403
         assert changed.post("a", KEY).status_code == 200
         apis = changed.client("apigatewayv2")

@@ -274,7 +274,7 @@ def the_bucket_refuses_old_signatures(place: Place) -> str:
     "Requests need a valid key",
     "none 401; a wrong one 403; api_key 200; api_key_previous 200",
 )
-def only_a_right_key_gets_in(place: Place) -> str:
+def requests_need_a_valid_key(place: Place) -> str:
     none = requests.post(place.uri, json={"parameter": "a"}, timeout=30).status_code
     wrong, right, previous = (
         place.post("a", key).status_code
@@ -284,7 +284,7 @@ def only_a_right_key_gets_in(place: Place) -> str:
 
 
 @check(OPTIONS, "Requests for a link need a valid key", "none 401; a wrong one 403; api_key 200")
-def only_a_right_key_gets_a_link(place: Place) -> str:
+def links_need_a_valid_key(place: Place) -> str:
     place.post("a text")
     none = requests.get(f"{place.uri}report", timeout=30).status_code
     wrong, right = (place.link(key).status_code for key in ["wrong", place.key])
@@ -469,7 +469,7 @@ def the_stream_counts_records(place: Place) -> str:
 
 
 @check(CHANGES, "Without enable_page, there is no page", NO_PAGE)
-def the_page_goes_away(place: Place) -> str:
+def the_page_can_be_turned_off(place: Place) -> str:
     """The next apply restores the page."""
     place.apply(refresh=False, enable_page=False)
     return place.eventually(lambda: without_the_page(place), lambda seen: seen == NO_PAGE)
