@@ -1,5 +1,5 @@
 """Transactions over the words table and the table of markers: partition key `key` (S, a digest),
-sort key `chunk` (N), `digest` (S), `valid_until` (N, seconds since 1970), and `expires_at` (the same),
+sort key `chunk` (N), `digest` (S), `valid_until` (N, seconds since 1970), and `expires_at` (a day later),
 DynamoDB's TTL.
 
 Nothing but the TTL looks at `expires_at`. DynamoDB may delete an item at any moment after it, even
