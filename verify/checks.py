@@ -349,7 +349,7 @@ def no_key_is_in_the_configuration(place: Place) -> str:
 @check(
     OPTIONS,
     "Pages of the allowed origin may call the API; others may not",
-    "preflight 204 with origin, x-api-key, GET and POST; another origin: nothing; "
+    "preflight 204 with origin, prefer, x-api-key, GET and POST; another origin: nothing; "
     "an answer with origin",
 )
 def pages_of_the_allowed_origin_may_call(place: Place) -> str:
@@ -359,11 +359,12 @@ def pages_of_the_allowed_origin_may_call(place: Place) -> str:
     other = requests.options(place.uri, headers={"Origin": "https://e.com", **asks}, timeout=30)
     answer = place.post("a", Origin=PAGE)
     with_origin = {True: "with origin", False: "without origin"}
-    header = "x-api-key" in allowed.headers.get("access-control-allow-headers", "")
+    listed = re.findall(r"[\w-]+", allowed.headers.get("access-control-allow-headers", ""))
+    headers = [name for name in ("prefer", "x-api-key") if name in listed]
     methods = re.findall(r"\w+", allowed.headers.get("access-control-allow-methods", ""))
     return (
         f"preflight {allowed.status_code} {with_origin[allowed.headers.get(origin) == PAGE]}, "
-        f"{'x-api-key' if header else 'not x-api-key'}, {' and '.join(sorted(methods))}; "
+        f"{', '.join(headers) or 'no header'}, {' and '.join(sorted(methods))}; "
         f"another origin: {other.headers.get(origin, 'nothing')}; "
         f"an answer {with_origin[answer.headers.get(origin) == PAGE]}"
     )

@@ -25,8 +25,8 @@ resource "aws_apigatewayv2_api" "main" {
     content {
       allow_origins  = cors_configuration.value
       allow_methods  = ["GET", "POST"]
-      allow_headers  = ["content-type", "idempotency-key", "x-api-key"]
-      expose_headers = ["retry-after"]
+      allow_headers  = ["content-type", "idempotency-key", "prefer", "x-api-key"]
+      expose_headers = ["preference-applied", "retry-after"]
       max_age        = 3600
     }
   }
