@@ -261,14 +261,9 @@ def test_a_conflict_with_a_transaction_is_retried(
     seen: list[AwsError] = []
     with serving(answers(*[dynamodb_error(code)] * 5, GOOD)) as server:
         here = thin(url_of(server))
-        here.call_each("UpdateItem", [UPDATE], time.monotonic() + 5, seen.append)
-        assert [error.code for error in seen] == [code] * 5
-    with (
-        serving(sends_and_stays(dynamodb_error(code))) as server,
-        pytest.raises(AwsUnavailable) as caught,
-    ):
-        call(thin(url_of(server)), seconds=0.3)
-    assert caught.value.without_effect is without_effect
+        here.call_each("UpdateItem", [UPDATE], time.monotonic() + 30, seen.append)
+    assert [error.code for error in seen] == [code] * 5
+    assert {error.without_effect for error in seen} == {without_effect}
 
 
 def test_a_cancelled_transaction_has_its_reasons(thin: Callable[..., ThinClient]) -> None:
