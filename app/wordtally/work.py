@@ -18,10 +18,10 @@ class Work:
     write_conflicts: int = 0
     """Writes that conflicted with another write of the same word and were retried."""
     throttled: int = 0
-    """Calls that DynamoDB throttled, in whole or in part, and were retried."""
+    """Calls that AWS throttled, in whole or in part, and that were retried; every attempt counts."""
     scanned_pages: int = 0
     malformed_items: int = 0
-    """Items that were skipped because their total is not a whole number. This product never writes such."""
+    """Items that were skipped because their total is not a whole number. This product never writes them."""
     conflicts: int = 0
     publishes: int = 0
     set_aside: int = 0

@@ -1,1 +1,1 @@
-"""A thin client of DynamoDB and S3: the calls that this product makes, and nothing else."""
+"""A thin client of DynamoDB, S3, Kinesis and SQS: only the calls that this product makes."""

@@ -1,6 +1,6 @@
-"""The operations: what a call sends, and what AWS's response to it means. No I/O.
+"""The operations: build the request of a call, and interpret AWS's response. No I/O.
 
-Parameters and answers have botocore's names.
+Parameters and answers use botocore's names.
 """
 
 import json
@@ -31,20 +31,20 @@ _FIELDS = {
     "PutRecord": "SequenceNumber",
     "SendMessage": "MessageId",
 }
-"""The operations, each with a field that every good answer has."""
+"""The operations, each with a field that every successful answer has."""
 
 _JSON_SERVICES = {
     "PutRecord": ("kinesis", "1.1", "Kinesis_20131202"),
     "SendMessage": ("sqs", "1.0", "AmazonSQS"),
 }
-"""Service, version of its JSON protocol and prefix of its targets; DynamoDB for all others."""
+"""Service, version of its JSON protocol and prefix of its targets; the default is DynamoDB."""
 
 AT_MOST_ONCE = frozenset(["PutRecord", "SendMessage"])
-"""Never repeated by a client after an attempt that may have taken effect."""
+"""A client never retries these after an attempt that may have taken effect."""
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
-"""An UpdateItem that asks for the item if its condition fails (ReturnValuesOnConditionCheckFailure) is
-answered with that `Item`; without it this is an error like any other."""
+"""If an UpdateItem requests the item on a failed condition (ReturnValuesOnConditionCheckFailure), its
+answer is that `Item`. Otherwise this is an error like any other."""
 
 _S3_METHODS = {
     "GetObject": "GET",
@@ -63,7 +63,7 @@ _S3_HEADERS = {
 _METADATA = "x-amz-meta-"
 
 _CODE = re.compile(r"[A-Za-z0-9.]{1,100}")
-# Not an XML parser: a cold start saves its import, and untrusted input never reaches one.
+# Not an XML parser: cold starts need not import one, and untrusted input never reaches it.
 _XML_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _XML_TAG = re.compile(r"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
 
@@ -112,7 +112,7 @@ def _s3_request(operation: str, rest: dict[str, Any]) -> Request:
         query["tagging"] = ""
     if operation == "PutObjectTagging":
         body = _tagging(rest.pop("Tagging")["TagSet"])
-        # S3 demands a checksum of it.
+        # S3 requires a checksum of the tags.
         headers["x-amz-checksum-sha256"] = b64encode(sha256(body).digest()).decode()
     for parameter, value in rest.items():
         if parameter not in _S3_HEADERS:
@@ -179,7 +179,7 @@ def _object(response: "Response") -> dict[str, Any]:
 
 
 def _tagging(tags: list[dict[str, str]]) -> bytes:
-    from html import escape  # here, as requests of the API need neither
+    from html import escape  # here, as API requests do not need it
 
     parts = [
         f"<Tag><Key>{escape(tag['Key'])}</Key><Value>{escape(tag['Value'])}</Value></Tag>"

@@ -1,4 +1,4 @@
-"""The same calls by botocore, the SDK that Lambda ships."""
+"""The same calls through botocore, the SDK that Lambda includes."""
 
 import contextlib
 import json
@@ -14,16 +14,16 @@ from .client import Answer, Parameters, ignore
 from .errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Busy, Fault, failure, pause_seconds
 
 CONNECTIONS = 16
-"""Calls of a batch in flight at once. With 10 ms a call, 16 keep one vCPU busy with the SDK's own
-work; more do not help."""
+"""Maximum calls of a batch in flight. At 10 ms a call, 16 keep one vCPU busy with the SDK's own work;
+more do not help."""
 
 SINGLES = 8
-"""Single calls in flight at once: a scan's segments and a read beside a batch."""
+"""Maximum single calls in flight: a scan's segments and a read beside a batch."""
 
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 1, 2
 
-# Read timeouts and closed connections derive from the first. The last three are answers that cannot
-# be read or trusted.
+# Read timeouts and closed connections are subclasses of the first. The last three are answers that
+# cannot be read or trusted.
 _OUTAGES = frozenset(
     [
         "HTTPClientError",
@@ -40,9 +40,9 @@ _OUTAGES = frozenset(
 
 
 class SdkClient:
-    """Implements Client. Thread-safe; takes everything else from the process's environment.
+    """Implements Client. Thread-safe; reads all other settings from the environment.
 
-    botocore's timeouts are per `recv`, so a call whose deadline passes is left behind in its thread.
+    botocore's timeouts are per `recv`, so a call may continue in its thread after its deadline.
     """
 
     def __init__(self, region: str) -> None:
@@ -57,8 +57,8 @@ class SdkClient:
             session,
             "s3",
             region,
-            # Without these botocore may sign with SigV2 or for the global host, whose redirect
-            # breaks the signature while a bucket is young.
+            # Without these, botocore may sign with SigV2 or for the global host, whose redirect
+            # breaks the signature while a bucket is new.
             signature_version="s3v4",
             s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
         )
@@ -93,7 +93,7 @@ class SdkClient:
         failed = threading.Event()
         calls = [pool.submit(self._call, operation, each, until, retried, failed) for each in todo]
         try:
-            # Not one after the other: a failure must not wait for slow ones before it.
+            # Wait for all at once: a failure must not wait for slower calls before it.
             left = min(max(0, until - time.monotonic()), threading.TIMEOUT_MAX)
             _, pending = wait(calls, timeout=left, return_when=FIRST_EXCEPTION)
             failures = [error for call in calls if (error := _failure(call))]
@@ -125,7 +125,7 @@ class SdkClient:
         retried: Callable[[AwsError], None],
         failed: threading.Event,
     ) -> Answer:
-        """Faults are retried by botocore; throttled and conflicting calls until the deadline."""
+        """Retry throttled and conflicting calls until the deadline. botocore retries faults."""
         attempts = 0
         while True:
             if time.monotonic() >= until:
@@ -146,8 +146,8 @@ class SdkClient:
 
     def _method(self, operation: str) -> Callable[..., Any]:
         if operation not in self._methods:
-            with self._starting:  # a request of the API needs neither of these clients
-                # One attempt: botocore would repeat calls that may have taken effect.
+            with self._starting:  # on first use: most requests need neither client
+                # One attempt: botocore would retry calls that may have taken effect.
                 once = {"retries": {"mode": "standard", "total_max_attempts": 1}}
                 service = {"PutRecord": "kinesis", "SendMessage": "sqs"}[operation]
                 client = _client(self._session, service, self._region, **once)
@@ -182,8 +182,8 @@ def _client(session: Any, service: str, region: str, **config: Any) -> Any:
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
             max_pool_connections=CONNECTIONS + SINGLES,
-            # Both save a sixth of the CPU of a call: botocore would compose its own name for each
-            # call, and validate what the type checker has checked.
+            # These two save a sixth of a call's CPU: botocore would build its user agent for each
+            # call, and validate parameters that the type checker has checked.
             user_agent="wordtally",
             parameter_validation=False,
             **{"retries": {"mode": "standard", "total_max_attempts": MAX_ATTEMPTS}, **config},
@@ -196,9 +196,9 @@ def _failure(call: "Future[Answer]") -> BaseException | None:
 
 
 def _translated(operation: str, error: Exception) -> AwsError | None:
-    """The error of this package that a botocore error stands for, None for any other error.
+    """The error of this package for a botocore error, None for any other error.
 
-    Works on the names of the classes: they derive from bases that errors of our own making share.
+    Compares class names: their base classes also cover mistakes in our own code.
     """
     if isinstance(error, AwsError):
         return error
@@ -215,18 +215,18 @@ def _translated(operation: str, error: Exception) -> AwsError | None:
 def _take_items(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
 ) -> None:
-    """Skip botocore's parsing of the items: it would only rebuild the JSON that DynamoDB sent, in four
-    times the time that everything else takes."""
+    """Skip botocore's parsing of the items: it would only rebuild the JSON that DynamoDB sent, and take
+    four times as long as everything else."""
     if response_dict["status_code"] != 200:
         return
-    with contextlib.suppress(ValueError, LookupError, TypeError):  # unreadable: is_complete says so
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # is_complete rejects it
         answer = json.loads(response_dict["body"])
         customized_response_dict["Items"] = answer.pop("Items")
         response_dict["body"] = json.dumps(answer).encode()
 
 
 def _require_json(response_dict: dict[str, Any], **_: Any) -> None:
-    """botocore takes whatever comes with status 200 for a commit: the answer has no members."""
+    """botocore accepts any response with status 200 as a commit, since the answer has no members."""
     if response_dict["status_code"] == 200:
         try:
             json.loads(response_dict["body"])

@@ -1,1 +1,1 @@
-"""What a word is, how words are ranked, and how they are counted exactly once. Knows nothing of AWS."""
+"""What a word is, how words are ranked, and how they are counted exactly once. Independent of AWS."""

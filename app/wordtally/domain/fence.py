@@ -1,12 +1,12 @@
-"""Fencing tokens: they let a set of words be written exactly once with one write per word.
+"""Fencing tokens: write a set of words exactly once, with one plain write per word.
 
-A lane is a sequence of sets of words. Each set has a token, which is larger than all earlier tokens of
-its lane. The item of a word stores, for each lane, the largest token that has written the word, and
-DynamoDB refuses a write whose token is not larger. A set can therefore be written again after a crash, by
-several instances at the same time, or by an instance that was delayed: each word is added once.
+A lane is a sequence of sets of words, written one at a time. Each set has a token, larger than all
+earlier tokens of its lane. The item of a word stores, per lane, the largest token that has written it,
+and DynamoDB refuses a write whose token is not larger. So a set can be written again after a crash, by
+several instances at once, or by a delayed instance: each word is added once.
 
-The caller must write a set completely before the next set of the lane begins. The checkpoint of a shard
-ensures this for the stream, and the lock on a lane for the inbox.
+A set must be written completely before the next set of its lane begins. stream.Stream ensures this for
+shards, inbox.Lanes for files.
 """
 
 import time
@@ -20,8 +20,8 @@ from wordtally.work import Work
 @dataclass(frozen=True)
 class Fence:
     lane: str
-    """Name of the item's attribute that holds the largest token. Every lane enlarges the items, so the
-    names are short and the lanes are few."""
+    """The attribute of a word's item that holds the largest token. Each lane enlarges the items, so
+    names are short and lanes are few."""
     token: int
 
 
@@ -29,11 +29,10 @@ class FencedCounts(Protocol):
     """The total of every word, shared by all function instances."""
 
     def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Add to the total of each word that the lane has not yet written with this or a larger token.
-        Return totals of all words that are at least as new as the additions."""
+        """Add to the total of each word, unless the lane has written the word under this token or a
+        larger one. Return the totals of all words, read at or after the write."""
 
 
 def next_token(last: int) -> int:
-    """A token after `last`, at least the current time in milliseconds. Tokens therefore keep growing even
-    if the table that stores `last` is lost."""
+    """A token after `last`. The clock keeps tokens growing even if `last` is lost."""
     return max(last + 1, int(time.time() * 1000))

@@ -1,8 +1,8 @@
-"""Counting a text exactly once: a marker for each part of it, written with its words or not at all.
+"""Counting a text exactly once: each chunk has a marker, written atomically with the chunk's words.
 
-A retried ADD counts twice. Under an idempotency key the words are added in transactions, in a fixed
-order of chunks, each with a marker that must not exist yet. A request that sends the text again, at
-the same time or after a crash, adds only the chunks that are missing.
+A retried ADD counts twice. Under an idempotency key, the words are added in transactions, in a fixed
+order of chunks, each with a marker that must not exist yet. A request that sends the text again,
+concurrently or after a crash, adds only the missing chunks.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from wordtally.errors import IdempotencyKeyReused
 from wordtally.work import Work
 
 CHUNK_WORDS = 99
-"""With the marker the 100 actions that a DynamoDB transaction may have."""
+"""Words per transaction: with the marker, the 100 actions that DynamoDB allows."""
 
 KEPT_SECONDS = 86_400
-"""How long an invalid marker stays in the table, far longer than a request runs and clocks differ: a
+"""How long an invalid marker stays in the table, much longer than a request runs and clocks differ. A
 request that arrived while the marker was valid must still find it at its last chunk."""
 
 
@@ -27,7 +27,7 @@ class Marker:
     """Says that a chunk of a text was counted."""
 
     key: str
-    """SHA-256 of the caller's key, and of the API key it belongs to, if there is one."""
+    """SHA-256 of the caller's key, combined with the API key if there is one."""
     digest: str
     """SHA-256 of the text."""
     valid_until: int
@@ -47,9 +47,8 @@ class Ledger(Protocol):
     """The words and the markers."""
 
     def write(self, marker: Marker, words: Mapping[str, int], work: Work) -> Marker | None:
-        """Write the marker and add to the total of each word, all or nothing. Return None if that
-        was done. Write nothing and return the existing marker if there is one that was still valid
-        at `asked_at`."""
+        """Write the marker and add to the total of each word, all or nothing, and return None. If a
+        marker exists that was still valid at `asked_at`, write nothing and return that marker."""
 
 
 def marker(key: str, text: str, asked_at: int, valid_until: int, api_key: str = "") -> Marker:

@@ -1,2 +1,2 @@
-"""The ports of the domain and of the ways in, implemented on DynamoDB, S3, Kinesis and SQS by way of
+"""Implements the ports of the domain and of the ways in on DynamoDB, S3, Kinesis and SQS, through
 `wordtally.aws`."""

@@ -1,4 +1,4 @@
-"""The calls that a request makes to AWS: within its deadline, in its figures, with its errors."""
+"""A request's calls to AWS: they keep its deadline, update its counters and raise its errors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -12,8 +12,8 @@ _T = TypeVar("_T")
 
 
 class Calls:
-    """A client as the stores use it. Raises Unavailable for throttling, outages and answers that lack
-    what AWS documents, AwsError for any other refusal; both name the operation."""
+    """Wraps a client for the stores. Raises Unavailable for throttling, outages and incomplete
+    answers, AwsError for any other refusal; both name the operation."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -21,7 +21,7 @@ class Calls:
     def one(
         self, operation: str, parameters: Parameters, work: Work, read: Callable[[Answer], _T]
     ) -> _T:
-        """What `read` makes of the answer to one call."""
+        """Make one call and return the result of `read` on its answer."""
         return self.each(operation, [parameters], work, read)[0]
 
     def each(
@@ -31,7 +31,7 @@ class Calls:
         work: Work,
         read: Callable[[Answer], _T],
     ) -> list[_T]:
-        """What `read` makes of the answers to concurrent calls, in order.
+        """Make concurrent calls and return the results of `read` on their answers, in order.
 
         On the first failure, pending calls are cancelled and those in flight are awaited, so no call
         is in flight when the request is answered.
@@ -59,6 +59,6 @@ class Calls:
 
 
 def completed(error: Exception) -> int:
-    """How many calls of the batch that ended in `error` succeeded."""
+    """How many calls succeeded in the batch that raised `error`."""
     failure = error.__cause__ if isinstance(error, Unavailable) else error
     return failure.completed if isinstance(failure, AwsError) else 0

@@ -1,7 +1,7 @@
 """The checkpoints of the stream's shards, in the table of markers: partition key `key` (S, a digest of
-the shard's name), sort key `chunk` (N, always 0), `done` (S) and, while a plan is not finished, `upto`
-(S) and `words` (S, JSON); `fence` (N), the token of the last plan. The TTL leaves them alone: they have no
-`expires_at`."""
+the shard's name), sort key `chunk` (N, always 0), `done` (S), `fence` (N, the token of the last plan)
+and, while a plan is unfinished, `upto` (S) and `words` (S, JSON). They have no `expires_at`, so the TTL
+never deletes them."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ class DynamoDBCheckpoints:
     def _change(
         self, shard: str, change: str, condition: str, values: Mapping[str, Any], work: Work
     ) -> None:
-        """A conditional write. If its answer is lost, a retry may find it done: Superseded, too."""
+        """Write conditionally. A retry after a lost answer may find its own write and raise Superseded."""
         parameters = {
             "TableName": self._table,
             "Key": _key(shard),

@@ -1,5 +1,5 @@
-"""The words table in DynamoDB: partition key `word` (S), total `times` (N), and the last token (N) of
-each lane that has written the word: fence.py."""
+"""The words table in DynamoDB: partition key `word` (S), total `times` (N), and for each lane that has
+written the word its last token (N), see fence.py."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -17,7 +17,7 @@ SEGMENTS = 4
 """Parts of a large table that are scanned concurrently."""
 
 PAGE_WORDS = 10_000
-"""Words in a page at most: about 250 kB of the 1 MB that DynamoDB would send, to save memory."""
+"""Maximum words in a page. Saves memory: about 250 kB instead of DynamoDB's 1 MB."""
 
 
 class DynamoDBCounts:
@@ -34,12 +34,12 @@ class DynamoDBCounts:
         return self._update(words, (self._upsert(*entry) for entry in words.items()), work)
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Transactions of a marker and up to once.CHUNK_WORDS words, one after the other."""
+        """Sequential transactions, each of a marker and up to once.CHUNK_WORDS words."""
         once.add(self._ledger, marker, words, work)
         return self._ledger.totals(words, work)
 
     def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """The same, conditional on the token. A refused write answers with the total, too."""
+        """Like `add`, but conditional on the token. A refused write returns the total, too."""
         upserts = (_fenced(self._upsert(*entry), fence) for entry in words.items())
         return self._update(words, upserts, work)
 
@@ -70,12 +70,12 @@ class DynamoDBCounts:
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         """Consistent reads: an eventually consistent one could miss what `add` has just written.
 
-        A table of more than one page is read in SEGMENTS concurrently, holding at most one page of
-        each.
+        A table of more than one page is read in SEGMENTS concurrently, with at most one page of
+        each in memory.
         """
         whole_table = {"Segment": 0, "TotalSegments": 1}
         if expected is None:
-            # Usually there is nothing in the table yet; if there is more, one page was read twice.
+            # Usually the table is empty. If it exceeds a page, the first page is read twice.
             words, rest = self._page(whole_table, work)
             if not rest:
                 yield words
@@ -134,7 +134,6 @@ def _fenced(upsert: dict[str, Any], fence: Fence) -> dict[str, Any]:
 
 
 def _total(answer: Answer) -> int | None:
-    """The total after an upsert, None if it is not a whole number. `Item` is there if the condition
-    failed."""
+    """The total after an upsert, None if it is not a whole number. A failed condition returns `Item`."""
     item = answer["Item"] if "Item" in answer else answer["Attributes"]
     return whole(item["times"]["N"])

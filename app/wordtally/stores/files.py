@@ -1,4 +1,4 @@
-"""The files of the inbox in S3: read in ranges, tagged with what became of them."""
+"""The files of the inbox in S3: read in ranges, tagged with the outcome."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 TAG = "wordtally"
 
 _GONE = ("NoSuchKey", "NoSuchVersion", "MethodNotAllowed")  # the last one for a delete marker
-_EMPTY = "InvalidRange"  # no byte of an empty file can be asked for
+_EMPTY = "InvalidRange"  # an empty file has no valid range
 
 
 class S3Files:
@@ -33,7 +33,7 @@ class S3Files:
             raise
 
     def tag(self, upload: Upload, outcome: str, work: Work) -> None:
-        """All tags of an object are replaced at once, so the others are read first."""
+        """S3 replaces all tags of an object at once, so the other tags are read first."""
         where = _object(upload)
         tags = [
             tag for tag in self._call("GetObjectTagging", where, work, _tags) if tag["Key"] != TAG

@@ -69,7 +69,7 @@ class DynamoDBLanes:
             self._pause(attempt, BUSY_PAUSE_SECONDS)
 
     def release(self, upload: Upload, fence: Fence, work: Work) -> None:
-        """Does nothing if the lane was already released. From now on the file's record can expire."""
+        """Do nothing if the lane is already released. From now on the file's record can expire."""
         lane = {
             "Key": _lane_key(fence.lane),
             "UpdateExpression": "REMOVE upload, held_until",
@@ -143,7 +143,7 @@ def _lane_key(lane: str) -> Item:
 
 
 def _file_key(upload: Upload) -> Item:
-    """Of this version alone."""
+    """Unique to this version."""
     return _key("file", upload.bucket, upload.key, upload.version_id or upload.etag)
 
 

@@ -1,10 +1,9 @@
 """Transactions over the words table and the table of markers: partition key `key` (S, a digest),
-sort key `chunk` (N), `digest` (S), `valid_until` (N, seconds since 1970), and `expires_at` (a day later),
+sort key `chunk` (N), `digest` (S), and in seconds since 1970 `valid_until` (N) and `expires_at` (N),
 DynamoDB's TTL.
 
-Nothing but the TTL looks at `expires_at`. DynamoDB may delete an item at any moment after it, even
-between two chunks of a request; a condition on the same attribute could therefore change its outcome
-in mid-request.
+Only the TTL uses `expires_at`. DynamoDB may delete an item at any moment after it, even between two
+chunks of a request, so a condition on the same attribute could change its outcome during a request.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
 BATCHES_AT_ONCE = 16
-"""BatchGetItem calls in flight. A file's thousands of words would wait for a call per BATCH_KEYS."""
+"""Maximum BatchGetItem calls in flight. A text of thousands of words would wait for sequential calls."""
 
 
 class DynamoDBLedger:
@@ -82,7 +81,7 @@ class DynamoDBLedger:
     def totals(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
         """Read consistently: a transaction does not return the new totals.
 
-        Words that DynamoDB left out because it was throttled are requested again, until the
+        Words that DynamoDB leaves out because it is throttling are requested again until the
         deadline.
         """
         missing = [{"word": {"S": word}} for word in words]
@@ -120,15 +119,15 @@ class DynamoDBLedger:
 
 
 def _found(ours: Marker, item: dict[str, Any]) -> Marker:
-    """The marker in the place of ours."""
-    # Markers of earlier versions of this product have the one attribute.
+    """The existing marker with our key and chunk."""
+    # Markers of earlier versions of this product have only `expires_at`.
     valid_until = item.get("valid_until") or item["expires_at"]
     return replace(ours, digest=item["digest"]["S"], valid_until=int(valid_until["N"]))
 
 
 def whole(number: str) -> int | None:
-    """A number of DynamoDB's, None if it is not a whole one: somebody else wrote it. Raise ValueError
-    for anything else."""
+    """A number of DynamoDB's as an int, None if it is not whole: this product did not write it. Raise
+    ValueError for anything else."""
     try:
         return int(number)
     except ValueError:
@@ -137,7 +136,7 @@ def whole(number: str) -> int | None:
 
 
 def totals_of(items: list[dict[str, Any]], work: Work) -> dict[str, int]:
-    """Word to total, without the items that have none; `work` counts those."""
+    """Word to total. Items without a whole total are left out and counted in `work`."""
     try:
         return {item["word"]["S"]: int(item["times"]["N"]) for item in items}
     except (LookupError, ValueError):  # rare

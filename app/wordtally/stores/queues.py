@@ -15,8 +15,8 @@ class KinesisStream:
         self._name = name
 
     def append(self, record: bytes, work: Work) -> None:
-        """Append one record. If this raises, the record may have been appended or not: the client does
-        not retry a call that may have taken effect."""
+        """Append one record. If this raises, the record may have been appended: the client does not
+        retry a call that may have taken effect."""
         parameters = {
             "StreamName": self._name,
             "Data": record,

@@ -59,7 +59,7 @@ class Transactions:
 
 
 def _nothing(_: Answer) -> None:
-    """A committed transaction answers with nothing."""
+    """The answer to a committed transaction is empty."""
 
 
 def _refused(reason: dict[str, Any]) -> Any:

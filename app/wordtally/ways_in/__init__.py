@@ -1,2 +1,2 @@
-"""The ways in: what arrives by HTTP, in the inbox and on the stream, checked and turned into words. Each
-names, as a Protocol, what it needs from the stores."""
+"""The ways in (HTTP, inbox, stream): each validates its input and turns it into words. Each declares, as
+a Protocol, what it needs from the stores."""

@@ -1,7 +1,7 @@
-"""The inbox: an S3 notification in, the words of the uploaded file out.
+"""The inbox: counts the uploaded file that an S3 notification names.
 
-A file is read block by block and never held as a whole; only its distinct words are. It is checked to
-its end before the first write, so a refused file changes nothing.
+A file is read in blocks and never held in memory as a whole; only its distinct words are. It is
+validated to its end before the first write, so a refused file changes nothing.
 """
 
 import codecs
@@ -19,14 +19,14 @@ from wordtally.errors import WordTooLong
 from wordtally.work import Work
 
 MAX_BYTES = 100 * 1024 * 1024
-"""Of a file, and of what a compressed one contains. Reading that much prose takes about 35 s of CPU:
+"""Maximum size of a file, also after decompression. Reading that much prose takes about 35 s of CPU:
 docs/bench.md, A file."""
 
 BLOCK_BYTES = 1024 * 1024
-"""Read from S3 at once."""
+"""Size of a read from S3."""
 
 TEXT_BYTES = 64 * 1024
-"""Split into words at once: bounds the memory of `words.split` and of decompression."""
+"""Size of the pieces to split: limits the memory of `words.split` and of decompression."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -58,14 +58,14 @@ class Files(Protocol):
     """The uploaded files."""
 
     def read(self, upload: Upload, start: int, size: int, work: Work) -> tuple[bytes, int]:
-        """Up to `size` bytes from `start` on, and the size of the file. Raise Gone."""
+        """Up to `size` bytes from `start`, and the size of the file. Raise Gone."""
 
     def tag(self, upload: Upload, outcome: str, work: Work) -> None:
-        """Set the tag `wordtally`; the file's other tags stay. Raise Gone."""
+        """Set the tag `wordtally`; keep the file's other tags. Raise Gone."""
 
 
 class Abandoned(Exception):
-    """All lanes are held, one of them by `upload`, which no function is writing any more."""
+    """All lanes are held, one of them by `upload`, which is no longer being written."""
 
     def __init__(self, upload: Upload) -> None:
         super().__init__()
@@ -73,18 +73,18 @@ class Abandoned(Exception):
 
 
 class Lanes(Protocol):
-    """Locks: a file holds a lane while its words are written."""
+    """A file must hold a lane while its words are written, so that the writes are fenced."""
 
     def take(self, upload: Upload, work: Work) -> Fence | None:
-        """The fence of the lane that the file holds; otherwise wait for a free lane and take it. None if
-        the file is already counted. Raise Abandoned."""
+        """Return the lane that the file holds, or wait for a free one. Return None if the file was
+        counted before. Raise Abandoned."""
 
     def release(self, upload: Upload, fence: Fence, work: Work) -> None:
         """Release the lane of a file that is counted."""
 
 
 class Counting(Protocol):
-    """What ranking.Ranking does."""
+    """Implemented by ranking.Ranking."""
 
     def include(self, write: Callable[[], dict[str, int]], work: Work) -> object: ...
 
@@ -96,10 +96,10 @@ class Inbox:
     counts: FencedCounts
     ranking: Counting
     max_words: int
-    """Distinct words of a file."""
+    """Maximum number of distinct words in a file."""
 
     def count(self, upload: Upload, work: Work) -> dict[str, int]:
-        """Count a file and tag it; its words. Raise Refused, with the file tagged, or Gone."""
+        """Count a file, tag it and return its words. Raise Refused (the file is tagged) or Gone."""
         try:
             counted = words_of(self.files, upload, self.max_words, work)
         except Refused as refused:
@@ -117,28 +117,26 @@ class Inbox:
         return counted
 
     def _write(self, upload: Upload, fence: Fence, counted: Mapping[str, int], work: Work) -> None:
-        """Release the lane last: a file with a record and no lane counts as done, so the report must already
-        include its words."""
+        """Release the lane only after the report shows the words: a released file counts as done."""
         self.ranking.include(lambda: self.counts.add_fenced(fence, counted, work), work)
         self.lanes.release(upload, fence, work)
 
     def _finish(self, upload: Upload, work: Work) -> None:
-        """Finish a file that a crash has interrupted, which frees its lane."""
+        """Finish a file after a crash, so that its lane becomes free."""
         fence = self.lanes.take(upload, work)
         if fence is None:
             return
         try:
             counted = words_of(self.files, upload, self.max_words, work)
         except (Refused, Gone):
-            self.lanes.release(
-                upload, fence, work
-            )  # deleted after the crash: some of its words stay counted
+            # Deleted after the crash: the words written before it stay counted.
+            self.lanes.release(upload, fence, work)
         else:
             self._write(upload, fence, counted, work)
             self._tag(upload, "counted", work)
 
     def _tag(self, upload: Upload, outcome: str, work: Work) -> None:
-        with contextlib.suppress(Gone):  # what became of it does not change any more
+        with contextlib.suppress(Gone):  # the outcome stands even if the file was deleted
             self.files.tag(upload, outcome, work)
 
 
@@ -151,7 +149,7 @@ def _upload_of(announced: Mapping[str, Any]) -> Upload:
     file = announced["object"]
     return Upload(
         announced["bucket"]["name"],
-        unquote_plus(file["key"]),  # S3 encodes it as a form does
+        unquote_plus(file["key"]),  # S3 encodes keys as forms do
         file.get("versionId"),
         file.get("eTag", ""),
     )
@@ -190,7 +188,7 @@ def _blocks_of(files: Files, upload: Upload, work: Work) -> Iterator[bytes]:
 
 
 def _unzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The blocks, decompressed if the first one begins as gzip does; in pieces of TEXT_BYTES."""
+    """The blocks; if the first begins with gzip's magic, decompressed in pieces of TEXT_BYTES."""
     first = next(blocks, b"")
     if not first.startswith(_GZIP_MAGIC):
         yield first
@@ -205,7 +203,7 @@ def _unzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _members(rest: bytes, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """What the members of a gzip file contain (RFC 1952: one or more, end to end)."""
+    """The content of all members of a gzip file (RFC 1952: one or more, end to end)."""
     try:
         while rest:
             member = zlib.decompressobj(wbits=31)

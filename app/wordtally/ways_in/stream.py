@@ -1,12 +1,12 @@
-"""The stream: a batch of Kinesis records in, each counted exactly once and written once per word.
+"""The stream: counts each Kinesis record exactly once and writes each word once per batch.
 
-Lambda delivers each record of a shard at least once: the first time in order, then perhaps again, with
-other neighbours, and perhaps to two function instances at once. Sequence numbers only grow within a
-shard. So a checkpoint per shard says up to which record everything is counted, and what is about to be
-written is recorded there first, as a plan. An instance that finds an unfinished plan finishes it first. The
-writes of a plan are fenced (fence.py), so several instances can carry it out, and repeat it, safely.
-docs/decisions/0008-inbox-and-stream.md gives the reason for each step, and tests/test_stream_protocol.py checks
-the protocol exhaustively.
+Lambda delivers each record of a shard at least once: first in order, then possibly again, in a batch
+with other boundaries, or to two function instances at once. Sequence numbers only grow within a shard.
+So each shard has a checkpoint, up to which every record is counted. A delivery records the words there
+as a plan before it writes them. Any delivery that finds an unfinished plan finishes exactly that plan.
+The writes of a plan are fenced (fence.py), so several instances may repeat them.
+docs/decisions/0008-inbox-and-stream.md gives the reasons for the order of the steps;
+tests/test_stream_protocol.py checks it exhaustively.
 """
 
 import base64
@@ -26,14 +26,14 @@ from wordtally.ways_in import http
 from wordtally.work import Work
 
 SEQUENCE_DIGITS = 60
-"""Sequence numbers have up to 56, which a DynamoDB number cannot hold. Padded, they compare as text."""
+"""Sequence numbers have up to 56 digits, too many for a DynamoDB number. Padded, they compare as text."""
 
 MAX_PLAN_BYTES = 300_000
-"""Of the words of a plan as JSON in UTF-8. A DynamoDB item may have 400 kB, and the words of a text
-that `POST /` accepts take less than half of this."""
+"""Maximum size of a plan's words as JSON in UTF-8. A DynamoDB item may have 400 kB, and the words of a
+text that `POST /` accepts take less than half of this."""
 
 MAX_TIMES = 18 * http.MAX_CHARACTERS
-"""How often a word can occur in a posted text: NFKC replaces a character with 18 at most."""
+"""Maximum occurrences of a word in a posted text: NFKC replaces a character with at most 18."""
 
 MAX_VALID_SECONDS = 8_760 * 3_600
 """The longest validity of a marker that the settings allow."""
@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to be written for the records after `Checkpoint.done` up to `upto`."""
+    """The words about to be written for the records after `Checkpoint.done` up to `upto`."""
 
     upto: str
     words: Mapping[str, int] = field(repr=False)
@@ -72,10 +72,10 @@ class Plan:
 @dataclass(frozen=True)
 class Checkpoint:
     done: str = ""
-    """Every record up to this sequence number is counted or set aside; empty: none."""
+    """Every record up to this sequence number is counted or set aside; empty if none is."""
     plan: Plan | None = None
     token: int = 0
-    """Of the last plan."""
+    """Token of the last plan."""
 
 
 class Superseded(Exception):
@@ -97,25 +97,25 @@ class Checkpoints(Protocol):
 
 class Counts(FencedCounts, Protocol):
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """As ranking.Counts has it."""
+        """See ranking.Counts."""
 
 
 class Counting(Protocol):
-    """What ranking.Ranking does."""
+    """Implemented by ranking.Ranking."""
 
     def include(self, write: Callable[[], dict[str, int]], work: Work) -> object:
-        """Make sure that the published report includes what `write` counts and returns."""
+        """Make sure that the published report includes the totals that `write` returns."""
 
 
 class Producer(Protocol):
     """The stream as `POST /` sees it."""
 
     def append(self, record: bytes, work: Work) -> None:
-        """Append a record; if this raises, it may have been appended once."""
+        """Append a record. If this raises, the record may have been appended once."""
 
 
 SetAside = Callable[[str, str, str, Work], None]
-"""Reports a shard's record by its sequence number, with the reason; at least once for each."""
+"""Reports a record that cannot be counted: shard, sequence number, reason. At least once for each."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class Stream:
     set_aside: SetAside
 
     def append(self, counted: Mapping[str, int], marker: Marker | None, work: Work) -> None:
-        """Have the words of a text counted within seconds."""
+        """Append the words of a text to the stream, which counts them within seconds."""
         self.producer.append(encode(counted, marker), work)
 
     def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
-        """Count the records of a batch that were not counted before, in the order of their sequence
+        """Count the records of a batch that are not counted yet, in the order of their sequence
         numbers, and make sure that the report includes them."""
         while True:
             checkpoint = self.checkpoints.read(shard, work)
@@ -149,10 +149,10 @@ class Stream:
                 self.checkpoints.propose(shard, checkpoint.done, plan, work)
                 self._carry_out(shard, plan, work)
             except Superseded:
-                pass  # what the other delivery left is read next
+                pass  # read the other delivery's checkpoint
 
     def _fresh(self, shard: str, records: Sequence[Record], done: str, work: Work) -> list[Record]:
-        """The records after `done`, as many as fit into a plan. Set the malformed ones aside."""
+        """Return the records after `done` that fit into a plan. Set the malformed ones aside."""
         fresh: list[Record] = []
         totals: dict[str, int] = {}
         size = 0
@@ -168,8 +168,8 @@ class Stream:
         return fresh
 
     def _count_keyed(self, shard: str, records: list[Record], work: Work) -> None:
-        """Each text under its own markers, which keep it from being counted twice, whatever happens
-        to the plan."""
+        """Count each text under its own markers. They prevent double counting even if the plan is
+        never written."""
 
         def write() -> dict[str, int]:
             totals: dict[str, int] = {}
@@ -192,14 +192,14 @@ class Stream:
 
 
 def lane_of(shard: str) -> str:
-    """A short name that is unique to the shard."""
+    """A short name, unique to the shard."""
     return "s" + hashlib.sha256(shard.encode()).hexdigest()[:12]
 
 
 def _growth(totals: dict[str, int], record: Record) -> int:
-    """Add the words of a record to `totals`; by how many bytes their JSON grows.
+    """Add the words of a record to `totals`. Return by how many bytes their JSON grows.
 
-    A text under a key counts in full, although it is in no plan: this bounds how much is written
+    A text under a key is in no plan, but its size counts in full. This limits how much is written
     before the checkpoint moves on.
     """
     if record.marker:
@@ -226,7 +226,7 @@ def total(records: Sequence[Record]) -> dict[str, int]:
 
 
 def batches_of(event: Mapping[str, Any]) -> dict[str, list[Record]]:
-    """The records of a Kinesis event by shard: stream and shard in one name."""
+    """The records of a Kinesis event by shard. The keys contain stream and shard."""
     batches: dict[str, list[Record]] = {}
     for found in event["Records"]:
         shard = f"{found['eventSourceARN']}\n{found['eventID'].partition(':')[0]}"
@@ -246,7 +246,7 @@ def _record_of(found: Mapping[str, Any]) -> Record:
 
 
 def encode(counted: Mapping[str, int], marker: Marker | None) -> bytes:
-    """The record of a text that was posted: its words, not the text."""
+    """The record of a posted text: its words, not the text."""
     record: dict[str, Any] = {"words": counted}
     if marker:
         record["marker"] = [marker.key, marker.digest, marker.valid_until, marker.asked_at]
@@ -254,9 +254,9 @@ def encode(counted: Mapping[str, int], marker: Marker | None) -> bytes:
 
 
 def decode(data: bytes) -> tuple[dict[str, int], Marker | None]:
-    """The words of a record: what `encode` makes, or a producer's `{"parameter": text}`, one a line.
+    """The words of a record: the output of `encode`, or a producer's `{"parameter": text}`, one per line.
 
-    Raise Malformed or, for what POST / would reject, Rejected.
+    Raise Malformed, or Rejected for a text that POST / would reject.
     """
     try:
         lines = [line for line in data.decode("utf-8-sig").split("\n") if line.strip()]
@@ -291,10 +291,10 @@ def _encoded(document: dict[str, Any]) -> tuple[dict[str, int], Marker | None]:
 
 
 def _marker_of(found: object) -> Marker:
-    """Strict, as DynamoDB would refuse any other marker, again and again."""
+    """Strict: DynamoDB would refuse any other marker on every retry."""
     match found:
         case [str(key), str(digest), int(valid_until), int(asked_at)] if (
-            type(valid_until) is type(asked_at) is int  # bool is another
+            type(valid_until) is type(asked_at) is int  # excludes bool
             and _DIGEST.fullmatch(key)
             and _DIGEST.fullmatch(digest)
             and 0 <= asked_at < valid_until <= min(asked_at + MAX_VALID_SECONDS, _END_OF_TIME)
