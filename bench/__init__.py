@@ -1,1 +1,1 @@
-"""What is measured, and how: `python -m bench`."""
+"""The measurements: `python -m bench`."""

@@ -1,8 +1,8 @@
-"""`make bench`: everything that README and docs say in figures, in one run.
+"""`make bench`: measures all figures of the README and the docs in one run.
 
-Compare rows with each other, not with other runs. Writes what it prints to docs/bench.md, and the
-plots to docs/plots. `python -m bench "Three ways in" Simulation` measures only these parts, and
-replaces them in docs/bench.md.
+Compare rows with each other, not with other runs. Writes its output to docs/bench.md and the plots to
+docs/plots. `python -m bench "Three ways in" Simulation` measures only these parts and replaces them in
+docs/bench.md.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ RECORD = Path(__file__).parents[1] / "docs/bench.md"
 
 
 class Both(io.TextIOBase):
-    """Writes to the terminal and keeps it."""
+    """Writes to the terminal and keeps a copy of the text."""
 
     def __init__(self) -> None:
         self.kept = io.StringIO()
@@ -50,8 +50,8 @@ def measure() -> None:
     print(
         f"# Measured\n\nPrinted by `make bench`, each part one run, {date.today()}, Python {python}, {machine}."
     )
-    print("A fake AWS in a process of its own answers at once or after a delay that is named.")
-    print("Times are the least of several runs, unless a percentile is named.")
+    print("A fake AWS in a separate process answers at once, or after the delay that is stated.")
+    print("Times are the minimum of several runs, unless a percentile is stated.")
     with aws.running("bench.timing.endpoint") as url:
         endpoint = Endpoint(url)
         rows = growth.run(endpoint)
@@ -74,7 +74,7 @@ def measure() -> None:
 
 def show_simulation(*_: Endpoint) -> None:
     print(
-        "\n## Simulation\n\nWhat docs/scale.md is about, in virtual time: the same on every machine."
+        "\n## Simulation\n\nThe results of docs/scale.md, in virtual time: the same on every machine."
     )
     results.main()
 
@@ -83,7 +83,7 @@ PARTS: dict[str, Callable[[Endpoint], None]] = {
     "Three ways in": ways.show,
     "Simulation": show_simulation,
 }
-"""Those that can be measured alone."""
+"""Parts that can be measured alone."""
 
 
 def measure_part(title: str) -> None:
@@ -94,7 +94,7 @@ def measure_part(title: str) -> None:
 
 
 def replaced(record: str, title: str, part: str) -> str:
-    """The record with another part of that title; a new one comes before the last."""
+    """The record with the part of that title replaced. A new part is inserted before the last one."""
     start = record.find(f"\n## {title}\n")
     if start < 0:
         start = end = record.rindex("\n## ")

@@ -1,8 +1,8 @@
-"""`make load`: many callers at once for a bounded time, on `make run`, on `make stack`, or on URL=.
+"""`make load`: many concurrent callers for a limited time, against `make run`, `make stack`, or URL=.
 
-Every answer must be one of the contract, no counted word may be missing from the report at the end,
-those that a stream counts later included, and what serves must not grow by a tenth in the second half.
-Exits with 1 if one of these fails.
+Every answer must keep the contract. At the end, the report must include every counted word, including
+those that a stream counts later. The server's memory must not grow by more than a tenth in the second
+half. Exits with 1 if one of these fails.
 """
 
 import os
@@ -40,25 +40,25 @@ HEADER = [
 ]
 
 STREAM_SECONDS = 120
-"""How long the last texts may take to be in the report: a window, a batch, and a retry."""
+"""Time limit for the last texts to reach the report: a window, a batch, and a retry."""
 
-# Words that no other run posts, so that what the report shows of them is this run's. With the rare
-# ones the table grows beyond the size up to which requests scan it.
+# Words that no other run posts, so that their totals in the report are this run's. The rare ones make
+# the table larger than the size up to which requests scan it.
 RUN = uuid.uuid4().hex[:8]
 WORDS = [f"{RUN}x{number}" for number in range(15)]
 RARE = [f"{RUN}y{number}" for number in range(3_000)]
 
 
 class Caller(HttpUser):  # type: ignore[misc]
-    """Posts texts of a few words: of ten three under a key, two for later, one badly."""
+    """Posts texts of a few words: of ten, three have a key, two are for later, one is malformed."""
 
     wait_time = constant(0)
     counted: Counter[str]
     later: list[str]
-    """Texts that are accepted: a stream will count them."""
+    """Accepted texts, which a stream will count."""
 
     def post(self, text: str, key: str = "", expected: int = 200, prefer: str = "") -> bool:
-        """Whether it is answered as expected: not so if the API throttles, or if it is wrong."""
+        """Whether the answer is the expected one: False if the API throttles or the answer is wrong."""
         body, headers = {"parameter": text}, {"x-api-key": API_KEY}
         if key:
             headers["Idempotency-Key"] = key
@@ -90,7 +90,7 @@ class Caller(HttpUser):  # type: ignore[misc]
 
     @task(2)
     def counts_later(self) -> None:
-        """By the stream where there is one, else at once."""
+        """Counted by the stream if there is one, otherwise at once."""
         text = _text()
         if self.post(text, prefer="respond-async"):
             self.counted.update(text.split())
@@ -101,7 +101,7 @@ class Caller(HttpUser):  # type: ignore[misc]
 
 
 def _text() -> str:
-    # 20 times, so that the report shows this run's words also on a table in use.
+    # 20 times, so that the report shows this run's words even if the table is in use.
     return " ".join(random.choices(WORDS, k=random.randint(1, 6)) * 20 + random.sample(RARE, 3))
 
 
@@ -110,7 +110,7 @@ class Outcome:
     total: Any  # locust's statistics of all requests
     seconds: float
     memory: list[float]
-    """MB after each quarter of the time; nothing of a server that somebody else started."""
+    """MB after each quarter of the time; empty for a server that this run did not start."""
     later: int
     """Texts that a stream counted."""
     exact: bool
@@ -142,20 +142,22 @@ def load(url: str, server: psutil.Process | None) -> Outcome:
         gevent.sleep(began + SECONDS * (quarter + 1) / QUARTERS - time.monotonic())
         if server:
             memory.append(megabytes(server))
-    runner.stop()  # each caller ends with the answer it waits for
+    runner.stop()  # each caller finishes its request in flight
     seconds = time.monotonic() - began
     problems = [
         f"{error.error} ({error.occurrences})" for error in environment.stats.errors.values()
     ]
     if wrong := difference(url, counted, STREAM_SECONDS if later else 0):
         problems.append(wrong)
-    if memory and memory[-1] > 1.1 * memory[QUARTERS // 2 - 1]:  # instances start before that
-        problems.append("what serves has grown in the second half of the time")
+    if (
+        memory and memory[-1] > 1.1 * memory[QUARTERS // 2 - 1]
+    ):  # by then all instances have started
+        problems.append("the server's memory has grown in the second half of the time")
     return Outcome(environment.stats.total, seconds, memory, len(later), not wrong, problems)
 
 
 def megabytes(server: psutil.Process) -> float:
-    """Of the server and its function instances; the emulated AWS keeps what it is given."""
+    """Memory of the server and its function instances, without the emulated AWS, which stores data."""
     processes = [
         process
         for process in [server, *server.children(recursive=True)]
@@ -166,9 +168,12 @@ def megabytes(server: psutil.Process) -> float:
 
 
 def difference(url: str, counted: Counter[str], patience: float) -> str:
-    """Between the report and what was counted, after one more text: an older URL may pin an older
-    version of the report. It may have to be waited for, so many seconds."""
-    import requests  # once locust has had gevent patch what it uses
+    """The difference between the report and the counted words, empty if there is none.
+
+    Posts one more text first, because an older URL may pin an older version of the report. Waits up to
+    `patience` seconds for the report to be complete.
+    """
+    import requests  # after locust has let gevent patch the standard library
 
     headers = {"x-api-key": API_KEY}
     until = time.monotonic() + patience
@@ -193,14 +198,14 @@ def difference(url: str, counted: Counter[str], patience: float) -> str:
 def _difference(top: list[dict[str, Any]], counted: Counter[str]) -> str:
     shown = [(entry["word"], entry["times"]) for entry in top if entry["word"] in counted]
     if not shown:
-        return "the report has no word of this run"
-    room = 10 - (len(top) - len(shown))  # others' words are as they may
+        return "the report has no words of this run"
+    room = 10 - (len(top) - len(shown))  # words of other callers are not checked
     expected = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))[:room]
     return "" if shown == expected else f"the report has {shown} instead of {expected}"
 
 
 def started(command: list[str]) -> tuple[subprocess.Popen[str], str]:
-    """A server of our own, and its URL. Exit with what it printed if it does not start."""
+    """Start a server; return it and its URL. If it does not start, exit with its output."""
     server = subprocess.Popen(
         command,
         env={**os.environ, "PORT": "0"},
@@ -212,7 +217,7 @@ def started(command: list[str]) -> tuple[subprocess.Popen[str], str]:
     printed = []
     for line in server.stdout:
         if line.startswith("  curl "):
-            gevent.spawn(deque, server.stdout, 0)  # or its log would fill the pipe
+            gevent.spawn(deque, server.stdout, 0)  # otherwise its log would fill the pipe
             return server, shlex.split(line)[-1]
         printed.append(line)
     sys.exit("".join(printed))
@@ -233,9 +238,9 @@ def main() -> None:
     else:
         outcomes = {name: on_its_own(command) for name, command in SERVERS.items() if can(name)}
     print(
-        f"\n{USERS} callers without a pause; a third of the texts twice, under a key, and a fifth with"
+        f"\n{USERS} callers without a pause. A third of the texts are sent twice with a key. A fifth have"
     )
-    print("Prefer: respond-async, which a stream counts later where there is one.")
+    print("Prefer: respond-async: if there is a stream, it counts them later.")
     table(HEADER, [outcome.row(name) for name, outcome in outcomes.items()])
     for name, outcome in outcomes.items():
         for problem in outcome.problems:
@@ -248,7 +253,7 @@ def can(name: str) -> bool:
         if name == "make stack":
             terraform.init_arguments()
     except terraform.Missing as reason:
-        print(f"Without {name}: {reason}")
+        print(f"Skipped {name}: {reason}")
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Wall time, CPU time, a CPU share like Lambda's, and tables."""
+"""Measuring wall time and CPU time, limiting the CPU share as Lambda does, and printing tables."""
 
 import signal
 import subprocess
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 MEMORY_MB = 1_769  # main.tf
 MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
-_PERIOD = 0.02  # seconds; in each, a function gets its share of CPU time, then waits for the next
+_PERIOD = 0.02  # seconds; a function uses up its share of CPU time in each, then waits for the next
 
 
 @dataclass
 class Times:
-    """Milliseconds, the least of several runs: what else the machine does can only add."""
+    """Milliseconds, the minimum of several runs: other load on the machine can only add time."""
 
     wall: float
     cpu: float
 
 
 def timed(run: Callable[[], object], times: int) -> Times:
-    """Of this process, all its threads."""
+    """The times of this process, with all its threads."""
     wall, cpu = [], []
     for _ in range(times):
         began, began_cpu = time.perf_counter(), time.process_time()
@@ -32,11 +32,11 @@ def timed(run: Callable[[], object], times: int) -> Times:
 
 
 def output(code: str, *arguments: str, share: float = 1, ready: bool = False) -> str:
-    """What `python -c code` prints on that share of a CPU; needs Linux for a share below one.
+    """The output of `python -c code` on that share of a CPU. A share below one needs Linux.
 
-    As a container's, the process is stopped once it has used up its part of a period; what it
-    took over that is taken off the next ones. With `ready`, from its first line on, which is left
-    out.
+    As in a container, the process is stopped when it has used up its share of a period. Any excess is
+    deducted from the next periods. With `ready`, the limit starts after the first line of output, which
+    is left out.
     """
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
@@ -69,7 +69,7 @@ def _hold_back(process: subprocess.Popen[str], share: float) -> None:
 
 
 def _cpu_seconds(pid: int, before: float) -> float:
-    """All threads of a process; `before` if it has just ended."""
+    """CPU time of all threads of a process; `before` if the process has just ended."""
     try:
         return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) on Linux
     except OSError:
@@ -77,7 +77,7 @@ def _cpu_seconds(pid: int, before: float) -> float:
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print as Markdown. Numbers stand on the right."""
+    """Print a Markdown table. Numbers are aligned to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     names = list(header)
     right = [all(_is_number(row[column]) for row in cells) for column in range(len(names))]

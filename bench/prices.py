@@ -1,8 +1,8 @@
 """List prices in USD, without free tiers and taxes, as of November 2026.
 
-Europe (Paris), eu-west-3, where public quotes of AWS's price list or of a bill could be found for it;
-US East (N. Virginia), us-east-1, where not, which is marked: Paris is up to a fifth dearer there.
-docs/scale.md says more about the sources.
+The region is Europe (Paris), eu-west-3, if a public quote of AWS's price list or of a bill was found.
+Otherwise the price is marked as that of US East (N. Virginia), us-east-1; Paris is up to a fifth more
+expensive. docs/scale.md names the sources.
 """
 
 SECONDS_PER_MONTH = 30 * 24 * 3_600
@@ -32,4 +32,4 @@ DYNAMODB_STORED_GB_MONTH = 0.25  # us-east-1
 S3_STORED_GB_MONTH = 0.024
 
 LOG_BYTES = 650
-"""Of a request: the function's summary line and the API's access log."""
+"""Log bytes per request: the function's summary line and the API's access log."""

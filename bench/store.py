@@ -1,6 +1,7 @@
-"""DynamoDB, S3, Kinesis and SQS in memory: the product's calls, and what AWS charges for them.
+"""DynamoDB, S3, Kinesis and SQS in memory: the product's calls, and the units that AWS charges.
 
-Only what `wordtally` sends is understood. `call` takes and returns what aws.client.Client does.
+Supports only the calls that `wordtally` makes. `call` uses the parameters and answers of
+aws.client.Client.
 """
 
 import hashlib
@@ -16,18 +17,18 @@ from wordtally.aws.errors import AwsError, failure
 PAGE_BYTES = 1024 * 1024  # DynamoDB's limit for one page of a scan
 
 LANE_BYTES = 21
-"""Of an item's attribute for a lane of the stream: its name, and a number of 13 digits."""
+"""Size of an item's attribute for a lane of the stream: its name, and a number of 13 digits."""
 
 Item = dict[str, dict[str, str]]
 
 
 class Store:
-    """`words` is the table of words, all other items are in `markers`."""
+    """`words` is the table of words. All other items are in `markers`."""
 
     def __init__(self, words: dict[str, int] | None = None) -> None:
         self.words = words or {}
         self.lanes: dict[str, dict[str, int]] = {}
-        """Word to the last token of each lane that has written it."""
+        """For each word, the last token of each lane that has written it."""
         self.markers: dict[tuple[str, str], Item] = {}
         self.objects: dict[tuple[str, str], tuple[bytes, dict[str, str], str]] = {}
         """Content, metadata and etag."""
@@ -37,7 +38,7 @@ class Store:
         self.forget()
 
     def forget(self) -> None:
-        """The figures begin anew."""
+        """Reset the figures."""
         self.calls: Counter[str] = Counter()
         self.read_units = 0
         self.write_units = 0
@@ -70,7 +71,7 @@ class Store:
         return total
 
     def _TransactWriteItems(self, request: Parameters) -> Answer:  # noqa: N802
-        """Two units for each kilobyte of an item, also if a condition fails."""
+        """Costs two units for each kilobyte of an item, even if a condition fails."""
         actions = [action for entry in request["TransactItems"] for action in entry.values()]
         words = [each for each in actions if "word" in each.get("Key", {})]
         others = [each for each in actions if "word" not in each.get("Key", {})]
@@ -84,8 +85,10 @@ class Store:
         return {}
 
     def _write(self, actions: list[Parameters], factor: int) -> list[dict[str, Any]]:
-        """Write to the table of markers, `factor` units for each kilobyte of the larger of the items
-        before and after it; or why nothing was written."""
+        """Write to the table of markers. If a condition fails, write nothing and return the reasons.
+
+        Costs `factor` units for each kilobyte of the item before or after the write, whichever is larger.
+        """
         found, changed = [], []
         for action in actions:
             before = self.markers.get(_key(action.get("Key") or action["Item"]), {})
@@ -199,15 +202,14 @@ def cancelled(reasons: list[dict[str, Any]]) -> AwsError:
 
 
 def units(word: str, lanes: int = 0) -> int:
-    """Write units of the item of a word that so many lanes have written, in a write that is no
-    transaction."""
+    """Write units of the item of a word that `lanes` lanes have written, outside transactions."""
     if len(word) < 100 and lanes < 20:
         return 1
     return math.ceil((len(word.encode()) + 30 + lanes * LANE_BYTES) / 1024)
 
 
 def _after(action: Parameters, before: Item) -> Item | None:
-    """The item after an action on the table of markers, None if it does not meet the condition."""
+    """The item after an action on the table of markers, None if the condition fails."""
     values = action.get("ExpressionAttributeValues", {})
 
     def number(value: Mapping[str, str]) -> int:
@@ -250,7 +252,7 @@ def _refused(action: Parameters, before: Item) -> dict[str, Any]:
 
 
 def size(item: Item) -> int:
-    """Bytes of an item: names, texts in UTF-8, two digits of a number a byte, and one more."""
+    """Bytes of an item: names, texts in UTF-8, and for a number one byte per two digits, and one more."""
     return sum(
         len(name) + (len(value["S"].encode()) if "S" in value else len(value["N"]) // 2 + 2)
         for name, value in item.items()
@@ -258,7 +260,7 @@ def size(item: Item) -> int:
 
 
 def kilobytes(item: Item) -> int:
-    """Write units of an item, in a write that is no transaction."""
+    """Write units of an item, outside transactions."""
     return max(1, math.ceil(size(item) / 1024))
 
 
@@ -267,7 +269,7 @@ def _key(key: Item) -> tuple[str, str]:
 
 
 def error_body(error: AwsError, more: Answer | None = None) -> bytes:
-    """As DynamoDB's JSON."""
+    """The error as DynamoDB's JSON."""
     document: dict[str, Any] = {"__type": f"com.amazonaws.dynamodb.v20120810#{error.code}"}
     document |= more or {}
     if error.reasons:

@@ -1,1 +1,1 @@
-"""What docs/scale.md is about: the product above a model of AWS, in virtual time."""
+"""The simulation of docs/scale.md: the product on a model of AWS, in virtual time."""

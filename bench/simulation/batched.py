@@ -3,11 +3,11 @@
     POST ─▶ accept ─▶ stream of texts ─▶ [combine ─▶ stream of sums ─▶] count ─▶ table, report
              202       (Kinesis)          per shard   by word
 
-`accept` checks and counts a text and appends its words to a stream. `count` runs the product's own
-protocol once per batch: one ADD per distinct word, one publish. On one level it reads the texts
-itself; then each counter writes the rare words anew. On two levels `combine` adds up what its shard
-brought and passes the sums on by word: every word has one counter, and is written once per window
-however many texts there are.
+`accept` validates and counts a text and appends its words to a stream. `count` runs the product's own
+protocol once per batch: one ADD per distinct word, one publish. With one level, `count` reads the texts,
+and each counter writes the rare words again. With two levels, `combine` adds up the texts of its shard
+and passes the sums on by word. Each word has one counter, which writes it once per window, whatever the
+number of texts.
 """
 
 import functools
@@ -38,28 +38,28 @@ from bench.simulation.synchronous import product, quantile
 from bench.simulation.virtual import Clock
 
 SHARD_TEXTS = 800
-"""Texts a second that a shard is planned for; Kinesis takes 1,000."""
+"""Texts a second planned for a shard. Kinesis accepts 1,000."""
 
 MAX_BATCH = 10_000
-"""Records that Lambda hands to a function at once, at the most."""
+"""Maximum number of records in a batch that Lambda delivers."""
 
 POLL_SECONDS = 1.0
-"""Lambda looks at each shard once a second."""
+"""Lambda polls each shard once a second."""
 
 APPEND_SECONDS = 0.010
-"""To append to a stream; an assumption."""
+"""Time to append to a stream; an assumption."""
 
 CPU_PER_TEXT = 20e-6
-"""Seconds of a vCPU to decode the ten words of a text and add them up, an assumption."""
+"""Seconds of a vCPU to decode the ten words of a text and add them up; an assumption."""
 
 CPU_PER_ENTRY = 1e-6
 """The same for one word of a sum."""
 
 TICK_SECONDS = 0.25
-"""The model's texts arrive in bundles of that long, per reader."""
+"""The model bundles the texts that arrive at a reader within this time."""
 
 BATCHING_TIMING = Timing(memory_mb=MB_PER_VCPU)
-"""Batches wait for the CPU more than for anything else."""
+"""A whole vCPU: CPU time dominates the duration of a batch."""
 
 Record = TypeVar("Record")
 
@@ -73,38 +73,38 @@ class Plan:
     window: float
     """Seconds."""
     combiners: int = 0
-    """0: one level, the counters read the texts."""
+    """0 means one level: the counters read the texts."""
     combine_window: float = 0.0
 
     @property
     def shards(self) -> int:
-        """Of both streams."""
+        """Shards of both streams."""
         return math.ceil(self.rate / SHARD_TEXTS) + (self.counters if self.combiners else 0)
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What came of a plan, once its batches are under way."""
+    """The results of a plan in its steady state."""
 
     plan: Plan
     staleness_p50: float
     """Seconds from the POST until the report shows the text."""
     staleness_p99: float
     upserts: float
-    """Per text, as are the next three."""
+    """Per text, like the next three."""
     gets: float
     puts: float
     conflicts: float
     counters_busy: float
-    """Share of the time; from 1 on they fall behind."""
+    """Share of the time; at 1 they fall behind."""
     batches: float
     """Per text, of both levels."""
     batch_seconds: float
-    """Function seconds per text in them."""
+    """Function seconds per text in these batches."""
     throttled: float
     """Per text."""
     exact: bool
-    """Whether the table is what the texts add up to, and the report its top ten, in the end."""
+    """Whether, at the end, the table holds the sum of all texts and the report shows its top ten."""
 
     @property
     def cost(self) -> dict[str, float]:
@@ -136,7 +136,7 @@ class _Bundle:
 
 @dataclass
 class _Batch:
-    """Bundles that the report shows once all of their counters have published."""
+    """Bundles. The report shows them when all of their counters have published."""
 
     bundles: list[_Bundle]
     counters: int
@@ -153,22 +153,22 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Sum:
-    """What one counter is to count of a batch."""
+    """The share of a batch for one counter."""
 
     words: dict[str, int]
     cpu_seconds: float
-    """To decode it."""
+    """CPU time to decode the sum."""
     batch: _Batch
 
 
 @dataclass(frozen=True)
 class _Done:
-    """What came of a batch, or of several."""
+    """The results of one or several batches."""
 
     texts: float
-    """Of a counter on two levels the share of its words: a tenth of them."""
+    """For a counter on two levels, a tenth of the words that it counted."""
     distinct_words: int
-    """Of each batch."""
+    """Distinct words of each batch, added up."""
     seconds: float
     batches: int = 1
 
@@ -203,7 +203,7 @@ class _Reader(Generic[Record]):
         if len(self._waiting) == 1:
             gather = self._window + self._rng.random() * POLL_SECONDS
             if not self.done and not self._busy:
-                gather *= self._rng.random()  # or all readers would begin at the same moment
+                gather *= self._rng.random()  # otherwise all readers would begin at the same time
             self._due = self._clock.now + gather
             if not self._busy:
                 self._wait()
@@ -224,12 +224,12 @@ class _Reader(Generic[Record]):
 
 
 class _Pipeline:
-    """The readers of a plan, on the modelled cloud."""
+    """The readers of a plan, on the model of AWS."""
 
     def __init__(self, plan: Plan, clock: Clock, rng: random.Random) -> None:
         self.cloud = Cloud(clock, rng, workload.totals(), DEFAULT_LIMITS, BATCHING_TIMING)
         self.published: list[tuple[float, float]] = []
-        """When each bundle arrived, and how many seconds later the report showed it."""
+        """For each bundle, when it arrived and how many seconds later the report showed it."""
         self.counters = [
             _Reader(clock, rng, plan.window, self._counter()) for _ in range(plan.counters)
         ]
@@ -239,7 +239,7 @@ class _Pipeline:
         self._clock = clock
 
     def put(self, bundle: _Bundle, reader: int) -> None:
-        """Append to what one of the readers of texts reads."""
+        """Append to the part of the stream that the reader reads."""
         if self.combiners:
             self.combiners[reader].put(bundle)
         else:
@@ -248,7 +248,7 @@ class _Pipeline:
             self.counters[reader].put(_Sum(batch.words(), cpu_seconds, batch))
 
     def _combine(self, bundles: list[_Bundle]) -> _Done:
-        """Add up what a shard brought, and pass each word on to its counter."""
+        """Add up the texts of a shard, and pass each word on to its counter."""
         began = self._clock.now
         batch = _Batch(bundles, len(self.counters))
         assert batch.texts <= MAX_BATCH
@@ -290,9 +290,9 @@ def _owner(word: str, counters: int) -> int:
 
 
 def run(plan: Plan, seed: int = 1) -> Flow:
-    """Simulate texts at the plan's rate for two windows, and what they lead to.
+    """Simulate texts at the plan's rate for two windows, until all are counted.
 
-    No batch may fail: who would retry it, and what it would count twice, is not modelled.
+    No batch may fail: retries and their double counting are not modelled.
     """
     clock, rng = Clock(), random.Random(seed)
     pipeline = _Pipeline(plan, clock, rng)
@@ -320,7 +320,7 @@ def run(plan: Plan, seed: int = 1) -> Flow:
     with simulated(clock, rng):
         clock.run()
 
-    # The first and the last batch of each are not whole.
+    # The first and the last batch of each reader are incomplete.
     counted = _Done.sum(batch for reader in pipeline.counters for batch in reader.done[1:-1])
     combined = _Done.sum(batch for reader in pipeline.combiners for batch in reader.done[1:-1])
     staleness = [age for arrived, age in pipeline.published if arrived > warm]

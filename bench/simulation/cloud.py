@@ -1,8 +1,8 @@
-"""A model of AWS in virtual time: what each call takes, and what each service refuses.
+"""A model of AWS in virtual time: how long each call takes, and which calls each service refuses.
 
-Every quota stands in `Limits`, every assumption in `Timing`; docs/scale.md says where each is from.
-A call takes effect half-way between leaving and being answered. So does a conditional write: it
-holds its key for no time at all, and fails if another one took effect since the etag was read.
+`Limits` has every quota, `Timing` every assumption; docs/scale.md gives their sources. A call takes
+effect halfway between its start and its answer. So does a conditional write: it holds no lock on its
+key, and fails if another write took effect since the etag was read.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from bench.simulation.virtual import Clock, Resume
 
 @dataclass(frozen=True)
 class Limits:
-    """Per second, but for the concurrency. `math.inf` lifts one."""
+    """Per second, except the concurrency. `math.inf` means no limit."""
 
     item_writes: float = 1_000
     table_writes: float = 40_000
@@ -39,20 +39,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians in seconds, of log-normal distributions; the 99th percentile is 2.5 medians."""
+    """Medians of log-normal distributions, in seconds. The 99th percentile is 2.5 times the median."""
 
     update: float = 0.005
     get: float = 0.020
     put: float = 0.040
     spread: float = 0.4
     cpu_per_call: float = 0.0003
-    """Seconds of a whole vCPU that the thin client uses for a call over TLS; docs/bench.md has it for
-    texts of 10 and of 1,500 words (latency)."""
+    """The thin client's CPU time for a call over TLS, on a whole vCPU. See docs/bench.md, Latency, for
+    texts of 10 and of 1,500 words."""
     memory_mb: int = MEMORY_MB
 
     @property
     def cpu_wait(self) -> float:
-        """Seconds that the client's work for a call takes on the function's share of a vCPU."""
+        """Seconds that the client's CPU time for a call takes on the function's share of a vCPU."""
         return self.cpu_per_call / min(1.0, self.memory_mb / MB_PER_VCPU)
 
 
@@ -62,7 +62,7 @@ DEFAULT_TIMING = Timing()
 
 @contextlib.contextmanager
 def simulated(clock: Clock, rng: random.Random) -> Iterator[None]:
-    """Inside, the product's code draws from `rng` and waits on `clock`."""
+    """In the context, the product's code uses `rng` and `clock`."""
     with (
         mock.patch.multiple("wordtally.work", time=clock, random=rng),
         mock.patch.object(errors, "random", rng),
@@ -71,11 +71,11 @@ def simulated(clock: Clock, rng: random.Random) -> Iterator[None]:
 
 
 class Throttled(Exception):
-    """A service refused a call over its rate; the client retries it."""
+    """A service refused a call above its rate limit. The client retries the call."""
 
 
 class TokenBucket:
-    """Holds a second's worth and begins with one token, as after a long time at the rate."""
+    """Holds the tokens of one second and begins with one token, as under sustained load."""
 
     def __init__(self, clock: Clock, rate: float) -> None:
         self._clock = clock
@@ -95,7 +95,7 @@ class TokenBucket:
 
 
 class Cloud:
-    """The table and the bucket of one deployment, as they are after years of texts."""
+    """The table and the bucket of one deployment after years of use."""
 
     def __init__(
         self,
@@ -111,8 +111,8 @@ class Cloud:
         self.totals = dict(totals)
         self.published = Published(Report(top(totals.items()), len(totals)), etag="0")
         self.done: Counter[str] = Counter()
-        """Calls by what became of them: `update`, `get` and `put` (of which `conflict`) were let
-        in, `throttled` ones were not."""
+        """Calls by outcome. `update`, `get` and `put` were admitted; `conflict` counts the puts that
+        failed; `throttled` calls were refused."""
         self._limits = limits
         self._items: dict[str, TokenBucket] = {}
         self._table = TokenBucket(clock, limits.table_writes)
@@ -145,13 +145,13 @@ class Cloud:
         return self.published
 
     def report_is_exact(self) -> bool:
-        """Whether it is the table's top ten at this moment."""
+        """Whether the report is the table's top ten now."""
         assert self.published.report
         return self.published.report.top == top(self.totals.items())
 
 
 class Instance:
-    """One environment of a function; implements ranking.Counts and ranking.Reports on the model."""
+    """One instance of a function. Implements ranking.Counts and ranking.Reports on the model."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.clock = cloud.clock
@@ -159,9 +159,9 @@ class Instance:
         self._cpu_free_at = 0.0
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Up to CONNECTIONS calls at once, as the thin client; a failure cancels the pending ones.
+        """Up to CONNECTIONS calls in flight, like the thin client. A failure cancels pending calls.
 
-        Left out: the client begins with fewer, and reduces them when it is throttled.
+        Not modelled: the client begins with fewer connections, and reduces them when it is throttled.
         """
         totals: dict[str, int] = self.clock.wait_for(
             lambda resume: self._add(words, work.until, resume)
@@ -206,7 +206,7 @@ class Instance:
             begin()
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
-        raise NotImplementedError("no request of the simulation scans: the report is there")
+        raise NotImplementedError("no request of the simulation scans: the report exists")
 
     def read(self, work: Work) -> Published:
         work.go_on()
@@ -231,7 +231,7 @@ class Instance:
         resume: Resume,
         attempt: int = 1,
     ) -> None:
-        """One call of the thin client, retried until the deadline when it is throttled."""
+        """One call of the thin client. Throttled calls are retried until the deadline."""
         cloud, clock = self._cloud, self.clock
         leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_wait
         self._cpu_free_at = leaves

@@ -1,7 +1,7 @@
 """`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes.
 
-Nothing here is measured on AWS: bench/simulation/cloud.py says what is assumed. `sweep` and `flows` return the
-data for whoever wants to draw it.
+Nothing here is measured on AWS: bench/simulation/cloud.py lists the assumptions. `sweep` and `flows` return
+the data, for example for plots.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,18 +41,18 @@ LAMBDA_REQUESTS_PER_INSTANCE = 10
 def sweep(
     rates: Sequence[float] = RATES, limits: Limits = DEFAULT_LIMITS, timing: Timing = DEFAULT_TIMING
 ) -> list[Row]:
-    """Today's design at each rate (requests a second), on its own cloud."""
-    # From a hundred requests on: enough for a median; the percentiles of the low rates are coarse.
+    """Today's design at each rate (requests a second), each with its own cloud."""
+    # At least a hundred requests: enough for a median; the percentiles of low rates are coarse.
     return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
 
 
 def flows(plans: Sequence[Plan] = PLANS) -> list[Flow]:
-    """Batched ingestion by each plan."""
+    """Batched ingestion with each plan."""
     return [batched.run(plan) for plan in plans]
 
 
 def monthly(rate: float, per_million: float) -> float:
-    """USD a month of `rate` a second."""
+    """USD a month for `rate` a second."""
     return rate * prices.SECONDS_PER_MONTH / 1e6 * per_million
 
 
@@ -95,7 +95,7 @@ def load(row: Row) -> Sequence[object]:
 
 
 def ceilings(busy: Row) -> list[tuple[str, float, float, float]]:
-    """Each limit, what a request takes of it under load, and the requests a second that follow."""
+    """Each limit, how much of it a request takes under load, and the resulting requests a second."""
     limits = DEFAULT_LIMITS
     puts = busy.conflicts + busy.publishes
     found = [
@@ -122,7 +122,7 @@ def ceilings(busy: Row) -> list[tuple[str, float, float, float]]:
 
 
 def show_today() -> list[Row]:
-    """Print the design's sweeps and ceilings; the rows of the first sweep."""
+    """Print the design's sweeps and ceilings. Return the rows of the first sweep."""
     rows = sweep()
     table("Today's design, an account with the default quotas", LOAD, map(load, rows))
     for title, others in (
@@ -203,7 +203,7 @@ def fed(outcome: Outcome) -> Sequence[object]:
 
 
 def stream_ceilings(outcomes: Sequence[Outcome]) -> list[tuple[str, float, float, float]]:
-    """Each limit, what a text takes of it, and the texts a second that follow."""
+    """Each limit, how much of it a text takes, and the resulting texts a second."""
     found = {outcome.feed: outcome for outcome in outcomes}
     alone, few, many = (found[feed] for feed in (Feed(1_000, 1), Feed.of(1_000), Feed.of(10_000)))
     taken = [
@@ -217,11 +217,11 @@ def stream_ceilings(outcomes: Sequence[Outcome]) -> list[tuple[str, float, float
 
 
 def show_stream() -> list[Outcome]:
-    """Print what comes of FEEDS."""
+    """Simulate FEEDS, and print and return the outcomes."""
     outcomes = [streamed.run(feed, windows=2 if feed.rate > 1_000 else 4) for feed in FEEDS]
     table("The stream, windows of 5 s", STREAM, map(fed, outcomes))
     print("\nPosts at 1,000/s write the hottest item 1,000 times a second, and 10 units a text.")
-    print("From 100 % on a function falls behind, and the age grows for as long as the load lasts.")
+    print("At 100 % busy, a function falls behind, and the age grows as long as the load lasts.")
     table(
         "Ceilings of the stream, by what a text takes",
         "ceiling | limit | a text takes | texts/s",
@@ -234,7 +234,7 @@ def show_stream() -> list[Outcome]:
 
 
 def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
-    """Of designs, each with its rate and its USD per million texts, by service."""
+    """Print the costs of designs: name, rate, and USD per million texts by service."""
     services = list(designs[0][2])
     table(
         "Cost of a million texts of ten words in USD, words a day, and cost of a month",
@@ -253,7 +253,7 @@ def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
         ),
     )
     shard = prices.KINESIS_SHARD_HOUR * prices.HOURS_PER_MONTH
-    print(f"\nA shard that stands idle costs {shard:.2f} USD a month.")
+    print(f"\nAn idle shard costs {shard:.2f} USD a month.")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""The stream that is built, under load: the product's own code from a batch of records to the report.
+"""The stream as built, under load: the product's own code from a batch of records to the report.
 
-Lambda's reading of the shards and AWS are modelled, in virtual time. A throttled write is retried after
-the client's pause.
+The model, in virtual time, includes AWS and Lambda's polling of the shards. A throttled write is
+retried after the client's pause.
 """
 
 import math
@@ -50,19 +50,19 @@ WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
 
 CPU_PER_ACCEPTED = 1.6e-3
-"""Seconds of a vCPU to accept a text. This and the next two: docs/bench.md, The stream."""
+"""Seconds of a vCPU to accept a text. For this and the next two, see docs/bench.md, The stream."""
 
 CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
-"""To decode a record, by the words of its text."""
+"""Seconds to decode a record, by the number of words in its text."""
 
 CPU_PER_UPSERT = 0.25e-3
-"""For each distinct word that is written."""
+"""Seconds for each distinct word that is written."""
 
 EVENT_BYTES = {10: 705, 50: 1_148}
-"""Of a record in the event, by the words of its text."""
+"""Bytes of a record in the event, by the number of words in its text."""
 
 PAYLOAD_BYTES = 6_000_000
-"""Of an event: Lambda's quota."""
+"""Lambda's quota for an event."""
 
 COUNT_WITHIN_SECONDS = 300
 """The function's timeout."""
@@ -70,30 +70,30 @@ COUNT_WITHIN_SECONDS = 300
 
 @dataclass(frozen=True)
 class Feed:
-    """`rate` texts a second on so many shards."""
+    """`rate` texts a second on `shards` shards."""
 
     rate: float
     shards: int
     window: float = WINDOW_SECONDS
     words: int = workload.WORDS_PER_TEXT
-    """Of a text."""
+    """Words of a text."""
 
     @staticmethod
     def of(rate: float) -> "Feed":
-        """With as many shards as are planned for the rate."""
+        """A feed with the number of shards planned for the rate."""
         return Feed(rate, math.ceil(rate / SHARD_TEXTS))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a feed."""
+    """The results of a feed."""
 
     feed: Feed
     age_p50: float
     """Seconds from the POST until the report shows the text."""
     age_p99: float
     write_units: float
-    """Per text, as are the next six."""
+    """Per text, like the next six."""
     read_units: float
     words_written: float
     hottest: float
@@ -106,11 +106,11 @@ class Outcome:
     batches: float
     """Per text."""
     busy: float
-    """Share of the time in which a shard's function runs."""
+    """Share of the time during which a shard's function runs."""
     slowest_batch: float
     """Seconds."""
     exact: bool
-    """Whether the table is what the texts add up to, and the report its top ten, in the end."""
+    """Whether, at the end, the table holds the sum of all texts and the report shows its top ten."""
 
     @property
     def cost(self) -> dict[str, float]:
@@ -131,7 +131,7 @@ class Outcome:
 
 
 class _Aws:
-    """What all instances share."""
+    """The state that all instances share."""
 
     def __init__(self, clock: Clock, rng: random.Random, limits: Limits) -> None:
         self.clock = clock
@@ -143,12 +143,12 @@ class _Aws:
         self.store.forget()
 
     def seconds(self, median: float) -> float:
-        """Of a log-normal time."""
+        """A sample of a log-normal time."""
         return median * math.exp(self.rng.gauss(0, DEFAULT_TIMING.spread))
 
 
 class _Client:
-    """Implements aws.client.Client for one instance, one call after the other on its vCPU."""
+    """Implements aws.client.Client for one instance, whose vCPU processes one call at a time."""
 
     def __init__(self, aws: _Aws) -> None:
         self.done: Counter[str] = Counter()
@@ -199,7 +199,7 @@ class _Client:
         self, operation: str, request: Parameters, answer: Callable[[Answer | AwsError], None]
     ) -> None:
         aws, clock = self._aws, self._aws.clock
-        # The place of an object is a text.
+        # The key of an S3 object is a string.
         key = request.get("Key", {})
         word = key.get("word", {}).get("S") if isinstance(key, dict) else None
         self.done["hottest"] += word == workload.HOT
@@ -265,7 +265,7 @@ class _Shard:
     def __init__(self, name: str, feed: Feed, aws: _Aws) -> None:
         self.done: list[_Done] = []
         self.ages: list[tuple[float, float]] = []
-        """When each bundle arrived, and how many seconds later the report showed it."""
+        """For each bundle, when it arrived and how many seconds later the report showed it."""
         self._name = name
         self._feed = feed
         self._aws = aws
@@ -275,7 +275,7 @@ class _Shard:
         self._waiting: list[_Bundle] = []
         self._sequence = 0
         self._gathering = 0
-        """Number of the batch that is being gathered; 0 while there is none."""
+        """Number of the batch being gathered, 0 if there is none."""
         self._batches = 0
         self._busy = False
 
@@ -294,17 +294,17 @@ class _Shard:
         return sum(len(bundle.records) for bundle in self._waiting) >= self._most
 
     def _gather(self) -> None:
-        """The window begins when the poller finds a record, and not while the function runs."""
+        """The window begins when the poller finds a record, but never while the function runs."""
         self._batches += 1
         number = self._gathering = self._batches
         wait = self._aws.rng.random() * POLL_SECONDS + self._feed.window
         if number == 1:
-            wait *= self._aws.rng.random()  # or all shards would begin at the same moment
+            wait *= self._aws.rng.random()  # otherwise all shards would begin at the same time
         self._aws.clock.after(0 if self._is_full() else wait, lambda: self._begin(number))
 
     def _begin(self, number: int) -> None:
         if number != self._gathering:
-            return  # it was full before its window was over
+            return  # the batch was full before its window ended
         self._gathering = 0
         self._busy = True
         batch: list[_Bundle] = []
@@ -331,7 +331,7 @@ class _Shard:
 
 
 def _stream(client: _Client, clock: Clock) -> Stream:
-    """As handler.assembled makes it."""
+    """The stream, assembled as in handler.assembled."""
     calls = Calls(client)
     counts = DynamoDBCounts(calls, "words", DynamoDBLedger(calls, "words", "markers"))
     reports = S3Reports(calls, "reports", 600)
@@ -345,7 +345,7 @@ def _stream(client: _Client, clock: Clock) -> Stream:
 
 
 def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int = 4) -> Outcome:
-    """Simulate texts for so many windows after a warm-up of two, and what they lead to."""
+    """Simulate texts for `windows` windows after a warm-up of two, until all are counted."""
     clock, rng = Clock(), random.Random(seed)
     aws = _Aws(clock, rng, limits)
     expected = Counter(aws.store.words)
@@ -371,7 +371,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
     with simulated(clock, rng), mock.patch("wordtally.domain.fence.time", clock):
         clock.run()
 
-    # The first batches and the last one of each shard are not whole.
+    # The first and the last batch of each shard are incomplete.
     whole = [done for shard in shards for done in shard.done[1:-1] or shard.done]
     texts = sum(done.texts for done in whole)
     figures: Counter[str] = Counter()

@@ -1,7 +1,7 @@
-"""Today's design under load: each request counts its words and sees to the report itself.
+"""Today's design under load: each request counts its words and updates the report.
 
-Requests arrive at random at a given rate and run the product's own code (wordtally.domain.ranking) on the
-modelled AWS of bench/simulation/cloud.py, in virtual time.
+Requests arrive at random at a given rate. They run the product's own code (wordtally.domain.ranking) on
+the model of AWS in bench/simulation/cloud.py, in virtual time.
 """
 
 import math
@@ -31,40 +31,40 @@ from bench.simulation.virtual import Aside, Clock
 SCAN_UP_TO_WORDS = 1_000  # variables.tf
 
 WARM_UP_SECONDS = 2.0
-"""What arrives before is not counted: buckets begin empty, and no request meets another."""
+"""Earlier requests are not counted: token buckets begin empty, and the first requests meet no others."""
 
 
 Tally = Callable[[Mapping[str, int], Work], object]
 
 
 def product(instance: Instance) -> Tally:
-    """The product's code on an instance of the model: the one place that knows its signature."""
+    """The product's code on an instance of the model. Only this function depends on its signature."""
     aside = Aside(instance.clock)
     return ranking.Ranking(instance, instance, SCAN_UP_TO_WORDS, aside).tally
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of requests that arrived at `rate` a second."""
+    """The results of requests that arrived at `rate` a second."""
 
     rate: float
     answered: float
-    """200s a second."""
+    """Answers with status 200 per second."""
     p50: float
-    """Seconds in the function, of what was answered 200; so are p95 and p99."""
+    """Seconds in the function, of requests with status 200; also p95 and p99."""
     p95: float
     p99: float
     busy: float
     """Function seconds per request."""
     at_once: int
-    """Instances busy at the same moment, at the most."""
+    """Maximum number of instances busy at the same time."""
     upserts: float
-    """Per request, as are the next five; throttled ones not included."""
+    """Per request, like the next five; without throttled calls."""
     gets: float
     conflicts: float
     publishes: float
     skipped: float
-    """Requests that found their totals published already."""
+    """Requests whose totals were already published."""
     throttled: float
     """Calls that DynamoDB or S3 refused."""
     unavailable: float
@@ -72,7 +72,7 @@ class Row:
     refused: float
     """Share of the requests for which Lambda had no instance."""
     exact: bool
-    """Whether the report is the table's top ten when all is done."""
+    """Whether the report is the table's top ten at the end."""
 
     @property
     def cost(self) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Row:
 
 @dataclass
 class _Seen:
-    """Of the requests that arrived after the warm-up."""
+    """Results of the requests that arrived after the warm-up."""
 
     works: list[Work] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -108,7 +108,7 @@ def run(
     timing: Timing = DEFAULT_TIMING,
     seed: int = 1,
 ) -> Row:
-    """Simulate arrivals at `rate` a second for `seconds` after the warm-up, and what they lead to."""
+    """Simulate arrivals at `rate` a second for `seconds` after the warm-up, until all have ended."""
     clock, rng = Clock(), random.Random(seed)
     cloud = Cloud(clock, rng, workload.totals(), limits, timing)
     until = WARM_UP_SECONDS + seconds
@@ -178,6 +178,6 @@ def run(
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The smallest of the values that at least `share` of them do not exceed."""
+    """The smallest value that is not exceeded by at least `share` of the values."""
     ordered = sorted(values)
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.nan

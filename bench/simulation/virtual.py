@@ -1,9 +1,8 @@
-"""Virtual time: tasks that believe they wait, on a clock that only jumps.
+"""Virtual time: when a task waits, the clock jumps to the next event.
 
-The code under simulation is synchronous, so each task has a thread. But exactly one thread runs at
-any moment: the one that has the turn. When its task waits, it lets the next events happen itself,
-until one of them gives the turn to a task. What runs when depends on nothing but the events, so a
-run is the same every time.
+The simulated code is synchronous, so each task has a thread. Exactly one thread runs at any moment:
+the one that has the turn. When its task waits, that thread runs the next events, until one of them
+gives the turn to a task. The order depends only on the events, so every run is the same.
 """
 
 import heapq
@@ -18,13 +17,13 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 Resume = Callable[[Any], None]
-"""Ends a task's waiting with a value; with an exception, raises it there."""
+"""Resumes a waiting task with a value, or raises an exception in it."""
 
 threading.stack_size(256 * 1024)  # a thousand tasks may wait at once
 
 
 class _Place:
-    """Where something runs: its lock is free while it has the turn."""
+    """A place where tasks run, one after the other. Its lock is free while it has the turn."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
@@ -34,12 +33,14 @@ class _Place:
 
 
 class Clock:
-    """Owns the time, in seconds, and the turn. Stands for the module `time` in what it runs."""
+    """Owns the time, in seconds, and the turn. Replaces the module `time` in the code that it runs."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()  # events of the same moment happen as they were asked for
+        self._order = (
+            itertools.count()
+        )  # simultaneous events happen in the order of their scheduling
         self._main = self._running = _Place()
         self._ready: deque[_Place] = deque()
         self._idle: list[_Place] = []
@@ -47,11 +48,11 @@ class Clock:
         self._failure: BaseException | None = None
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Have `action` happen `seconds` from now, outside all tasks; it may not wait."""
+        """Run `action` `seconds` from now, outside all tasks. It must not wait."""
         heapq.heappush(self._events, (self.now + seconds, next(self._order), action))
 
     def start(self, work: Callable[[], None]) -> None:
-        """Run `work` as a task, beginning at this moment of the clock."""
+        """Run `work` as a task, starting now."""
         if self._idle:
             place = self._idle.pop()
         else:
@@ -62,7 +63,7 @@ class Clock:
         self._ready.append(place)
 
     def wait_for(self, begin: Callable[[Resume], None]) -> Any:
-        """In a task: wait until what `begin` sets going calls back; return its value."""
+        """In a task: call `begin`, wait until its callback is called, and return the callback's value."""
         place = self._running
 
         def resume(result: Any) -> None:
@@ -76,13 +77,13 @@ class Clock:
         return place.result
 
     def run(self) -> None:
-        """Let everything happen that was asked for; once. What a task raises is raised here."""
+        """Run all events and tasks; callable once. Raises the exception of a task."""
         self._go_on_until_turn_of(self._main)
         if self._failure:
             raise self._failure
-        assert len(self._idle) == self._places, "a task waits for what will never happen"
+        assert len(self._idle) == self._places, "a task waits for an event that never happens"
         for place in self._idle:
-            place.turn.release()  # without work: its thread ends
+            place.turn.release()  # no work: its thread ends
 
     def sleep(self, seconds: float) -> None:
         self.wait_for(lambda resume: self.after(seconds, lambda: resume(None)))
@@ -118,7 +119,7 @@ class Clock:
 
 
 class Aside(Executor):
-    """Runs what it is given as tasks of a clock."""
+    """Runs submitted functions as tasks of a clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -135,16 +136,16 @@ class Aside(Executor):
         def work() -> None:
             try:
                 future.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - belongs to whoever awaits it
+            except BaseException as error:  # noqa: BLE001 - raised in the task that awaits it
                 future.set_exception(error)
 
         self._clock.start(work)
-        self._clock.sleep(0)  # what is set aside begins before whoever set it aside goes on
+        self._clock.sleep(0)  # the submitted task begins before this one continues
         return future
 
 
 class _Awaited(Future[Result]):
-    """A future for which one waits in virtual time."""
+    """A future whose result is awaited in virtual time."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -159,6 +160,6 @@ class _Awaited(Future[Result]):
         return super().exception(0)
 
     def _wait(self, timeout: float | None) -> None:
-        assert timeout is None, "nobody here waits for a time"
+        assert timeout is None, "timeouts are not supported"
         if not self.done():
             self._clock.wait_for(lambda resume: self.add_done_callback(lambda _: resume(None)))

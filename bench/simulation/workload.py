@@ -1,7 +1,7 @@
-"""The texts of the simulation: ten different words each, as they fall in prose.
+"""The texts of the simulation: ten different words each, distributed as in prose.
 
-`the` is in every text, the others are drawn by Zipf's law: the word of rank r as often as 1/r. Prose
-has fewer rare words than that, so what the rare ones cost is rather over- than understated.
+`the` is in every text. The other words are drawn by Zipf's law: the frequency of the word of rank r is
+proportional to 1/r. Prose has fewer rare words, so the simulation overestimates their cost.
 """
 
 import random
@@ -15,20 +15,20 @@ HOT = "the"
 
 @cache
 def _others() -> tuple[list[str], list[float]]:
-    """The words of rank 2 and beyond, and their cumulated weights."""
+    """The words of rank 2 and beyond, and their cumulative weights."""
     ranks = range(2, VOCABULARY + 1)
     return [f"word{rank}" for rank in ranks], list(accumulate(1 / rank for rank in ranks))
 
 
 @cache
 def _prose() -> list[str]:
-    """Two million words without HOT, in which 99 of 100 words of the vocabulary occur."""
+    """Two million words without HOT, including 99 of 100 words of the vocabulary."""
     others, weights = _others()
     return random.Random(0).choices(others, cum_weights=weights, k=2_000_000)
 
 
 def passage(rng: random.Random, words: int) -> list[str]:
-    """So many words of prose, without HOT."""
+    """`words` consecutive words of prose, without HOT."""
     prose = _prose()
     start = rng.randrange(len(prose) - words)
     return prose[start : start + words]
@@ -46,5 +46,5 @@ def text(rng: random.Random) -> dict[str, int]:
 
 
 def totals() -> dict[str, int]:
-    """A table of years: every word of the vocabulary, far enough apart to keep its rank."""
+    """A table after years of use: every word of the vocabulary. The totals differ enough to keep the ranks."""
     return {word: 10**9 // rank for rank, word in enumerate((HOT, *_others()[0]), 1)}

@@ -1,1 +1,1 @@
-"""What is timed on this machine: the product above a fake AWS in a process of its own."""
+"""Measurements on this machine: the product on a fake AWS in a separate process."""

@@ -1,4 +1,4 @@
-"""A cold start, and what memory buys: a function's share of a CPU is proportional to it."""
+"""Cold starts, and the effect of memory: a function's share of a CPU is proportional to its memory."""
 
 import json
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ FLOOR = "`import botocore`, two clients (the floor)"
 
 
 def _starts() -> dict[str, tuple[str, str]]:
-    """Names, each with the transport and the code."""
+    """For each name, the transport and the code."""
     starts = {
         "an empty process": ("HTTP", "pass"),
         FLOOR: ("HTTP", _FLOOR),
@@ -56,9 +56,9 @@ def _starts() -> dict[str, tuple[str, str]]:
 def show(endpoint: Endpoint) -> None:
     print("\n## Cold start\n")
     print(
-        "CPU of fresh processes, in turns; the least of 11 turns. An answer is that to nine words,"
+        "CPU time of new processes; the minimum of 11 rounds. The first answer is to a text of nine words,"
     )
-    print("with no delay. The floor makes no TLS context and sends nothing.")
+    print("with no delay. The floor creates no TLS context and sends nothing.")
     endpoint.reset(10_000, 0)
     starts = _starts()
     turns = [[_start(endpoint, *start) for start in starts.values()] for _ in range(11)]
@@ -71,14 +71,14 @@ def show(endpoint: Endpoint) -> None:
 
 
 def _start(endpoint: Endpoint, transport: str, code: str) -> tuple[float, int]:
-    """CPU in ms, and how many modules are loaded."""
+    """CPU time in ms, and the number of loaded modules."""
     with endpoint.over(transport):
         cpu, modules = output(_CPU + code.strip() + _PRINT).split()
     return float(cpu) * 1000, int(modules)
 
 
-# A function instance: its first request, then warm ones; milliseconds as JSON. Its imports come
-# before it is held back, as Lambda runs them on a whole vCPU.
+# A function instance: its first request, then warm ones. Prints milliseconds as JSON. Its imports run
+# before the CPU limit applies, as Lambda runs them on a whole vCPU.
 _INSTANCE = f"""
 {READY.replace("CLIENT", "thin")}
 {POST}
@@ -106,7 +106,7 @@ print(json.dumps([
 class Size:
     memory_mb: int
     first: float
-    """Milliseconds, as are the next four."""
+    """Milliseconds, like the next four."""
     first_long: float
     """The next request, of 500 words: it opens the other connections."""
     warm: float
@@ -114,7 +114,7 @@ class Size:
     long: float
 
     def usd_per_million(self, milliseconds: float) -> float:
-        """What Lambda charges for the duration alone."""
+        """Lambda's charge for the duration alone."""
         gigabyte_seconds = self.memory_mb / 1024 * milliseconds / 1000
         return gigabyte_seconds * prices.LAMBDA_ARM64_GB_SECOND * 1e6
 
@@ -132,11 +132,11 @@ def sizes(endpoint: Endpoint) -> list[Size]:
 def show_sizes(found: list[Size]) -> None:
     print("\n## Memory\n")
     print(
-        "A process held to the share of a CPU that so much memory comes with, in periods of 20 ms,"
+        "A process limited to the share of a CPU that Lambda gives for each memory size, in periods of 20 ms,"
     )
-    print("once it has imported the handler, as Lambda does that on a whole vCPU. Over TLS, 5 ms a")
+    print("after it has imported the handler, which Lambda does on a whole vCPU. Over TLS, 5 ms a")
     print(
-        "call; arm64's prices, its speed taken to be this machine's. The first request creates the"
+        "call. Prices are those of arm64, assumed to be as fast as this machine. The first request creates the"
     )
     print("TLS context; the second one, of 500 words, opens the other connections.")
     table(

@@ -1,4 +1,4 @@
-"""Instances that publish at the same time: what is lost and done again, and that nothing is wrong."""
+"""Concurrent publishes: how often they conflict and are retried, and that the report is exact."""
 
 import statistics
 import threading
@@ -25,7 +25,7 @@ class Row:
     publishes: float
     conflicts: float
     skipped: float
-    """Per request; skipped: answered without publishing, as its totals were in the report."""
+    """Per request. Skipped: answered without publishing, because the report had its totals already."""
     percentiles: tuple[float, float, float]
     """50, 95, 99; milliseconds."""
     a_second: float
@@ -67,7 +67,7 @@ def run(endpoint: Endpoint, clients: int) -> Row:
 
 
 def _is_exact() -> bool:
-    """Whether the report is the top ten of a whole scan."""
+    """Whether the report is the top ten of a full scan."""
     application = handler.application(designs.SETTINGS)
     totals = {
         word: times
@@ -81,11 +81,11 @@ def _is_exact() -> bool:
 def show(endpoint: Endpoint) -> None:
     rows = [run(endpoint, clients) for clients in (1, 2, 4, 8, 16, 32, 64)]
     print("\n## Contention\n")
-    print(f"{REQUESTS} requests of three or four hot words, each client an instance of its own and")
+    print(f"{REQUESTS} requests of three or four hot words. Each client is a separate instance;")
     print(
-        f"all in one process, {DELAY_MS} ms a call. With many clients the CPU that they share here"
+        f"all are in one process, {DELAY_MS} ms a call. With many clients, the CPU that they share here"
     )
-    print("adds to their times; on AWS each has its own (docs/scale.md has the model of that).")
+    print("adds to their times; on AWS each instance has its own (docs/scale.md models that).")
     table(
         [
             "concurrent",

@@ -1,4 +1,4 @@
-"""Real words and real prose to measure with."""
+"""Real words and real prose for the measurements."""
 
 import random
 from functools import cache
@@ -15,8 +15,8 @@ ALICE = (ROOT / "examples/alice.txt").read_text(encoding="utf-8")
 
 
 def table(size: int) -> dict[str, int]:
-    """The `size` most frequent words of LANGUAGES, together over a million, and a total of each:
-    its occurrences in a thousand million words."""
+    """The `size` most frequent words of LANGUAGES (over a million in all). The total of a word is its
+    occurrences in a thousand million words."""
     import wordfreq
 
     totals: dict[str, int] = {}
@@ -35,13 +35,13 @@ def prose(characters: int) -> str:
 
 
 def mixed_scripts() -> str:
-    """Prose in 18 languages and nine scripts, as used by the tests."""
+    """Prose in 18 languages and nine scripts, from the tests."""
     files = sorted((ROOT / "tests/prose").glob("*.txt"))
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def distinct(number: int) -> str:
-    """A text of so many different words of the book, at most 10,000 characters long."""
+    """A text of `number` different words of the book, at most 10,000 characters long."""
     short = (word for word in dict.fromkeys(words.split(ALICE)) if len(word) < 8)
     chosen = [word for word, _ in zip(short, range(number), strict=False)]
     text = " ".join(chosen)
@@ -52,7 +52,7 @@ def distinct(number: int) -> str:
 
 @cache
 def _frequencies() -> tuple[list[str], list[float]]:
-    """English words and their cumulated frequencies."""
+    """English words and their cumulative frequencies."""
     import wordfreq
 
     shares = wordfreq.get_frequency_dict("en", "large")
@@ -62,8 +62,8 @@ def _frequencies() -> tuple[list[str], list[float]]:
 
 @cache
 def drawn(size: int, lines: bool = True) -> str:
-    """At least `size` bytes of words drawn by the frequencies of English, the same every time. Has
-    the distinct words of prose and more: prose repeats itself."""
+    """At least `size` bytes of words drawn by the frequencies of English, the same every time. The text
+    has more distinct words than prose of that size, because prose repeats itself."""
     names, cumulated = _frequencies()
     rng, parts = random.Random(0), []
     left = size

@@ -1,4 +1,4 @@
-"""USD per million requests, from the calls counted and a list of prices."""
+"""USD per million requests, from counted calls and list prices."""
 
 from bench import prices
 from bench.measure import MB_PER_VCPU, MEMORY_MB, Times, table
@@ -16,7 +16,7 @@ DESIGNS = {
 
 
 def usd_per_million(seen: Seen, times: Times) -> dict[str, float]:
-    """By service. On a share of a vCPU, all CPU time beyond that of a whole one is waited for."""
+    """By service. On a share of a vCPU, the same CPU time takes longer, and the request waits for it."""
     share = min(1, MEMORY_MB / MB_PER_VCPU)
     milliseconds = times.wall + times.cpu * (1 / share - 1)
     calls = {"PutObject": 0, "GetObject": 0} | seen.calls
@@ -33,9 +33,11 @@ def usd_per_million(seen: Seen, times: Times) -> dict[str, float]:
 
 def show(endpoint: Endpoint) -> None:
     print("\n## Cost\n")
-    print("USD per million requests: the calls counted here, the function's time here with")
     print(
-        f"{DELAY_MS} ms a call as that of {MEMORY_MB:,} MB on arm64, list prices of bench/prices.py."
+        "USD per million requests: calls as counted here, the function's time as measured here with"
+    )
+    print(
+        f"{DELAY_MS} ms a call and charged as {MEMORY_MB:,} MB on arm64, list prices of bench/prices.py."
     )
     rows = []
     for words in (10, 500):

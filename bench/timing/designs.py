@@ -1,4 +1,4 @@
-"""Three ways to rank, on the same fake AWS: this product, and what others do."""
+"""Three designs of the ranking, on the same fake AWS: this product, and common alternatives."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def scan_per_request() -> Tally:
 
 
 def scan_per_request_one_after_the_other() -> Tally:
-    """Sequential upserts by botocore, and a new client for each: public implementations do so."""
+    """Sequential upserts by botocore, with a new client for each, as in public implementations."""
     application = handler.application(BOTOCORE)
     counts = OneAfterTheOther(application.ranking._counts)
     instance = ranking.Ranking(counts, application.reports, ranking.ALWAYS)
@@ -70,7 +70,7 @@ class OneAfterTheOther:
 
 
 def serving(application: handler.Application) -> Tally:
-    """All of a request but the deadline, which a scan of a large table would miss."""
+    """A whole request without its deadline, which a scan of a large table would miss."""
 
     def tally(text: str) -> None:
         request = http.request_of({"body": json.dumps({"parameter": text})})
@@ -82,17 +82,17 @@ def serving(application: handler.Application) -> Tally:
 
 @dataclass
 class Seen:
-    """What the fake AWS saw."""
+    """The calls that the fake AWS received."""
 
     calls: dict[str, int]
     bytes: int
     read_units: float
     write_units: int
     cpu_ms: float
-    """Of the fake AWS itself: while it is well below the time of a request, it is no bottleneck."""
+    """CPU time of the fake AWS, which is no bottleneck while this is well below the time of a request."""
 
     def each_of(self, requests: int) -> "Seen":
-        """What one of so many equal requests did."""
+        """The share of one of `requests` equal requests."""
         calls = {name: count // requests for name, count in self.calls.items()}
         return Seen(
             calls,
@@ -110,7 +110,7 @@ TRANSPORTS = ("HTTP", "TLS")
 
 
 class Endpoint:
-    """The fake AWS, seen from outside; whoever makes clients after this talks to it."""
+    """The fake AWS, seen from outside. Clients created after this one use it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -126,7 +126,7 @@ class Endpoint:
             yield
 
     def over(self, transport: str) -> contextlib.AbstractContextManager[None]:
-        """The same for a name of TRANSPORTS."""
+        """The context for a name of TRANSPORTS: like `tls`, or without any effect."""
         return self.tls() if transport == "TLS" else contextlib.nullcontext()
 
     def reset(self, table_words: int, delay_ms: float, writes_per_second: int = 0) -> None:
@@ -137,7 +137,7 @@ class Endpoint:
         urllib.request.urlopen(f"{self.url}/_reset", data=body).close()
 
     def put(self, path: str, content: bytes, times: int = 1) -> None:
-        """An object of the fake S3: the content so many times."""
+        """Put an object into the fake S3: the content, repeated `times` times."""
         request = urllib.request.Request(f"{self.url}/{path}", data=content, method="PUT")
         urllib.request.urlopen(request).close()
         if times > 1:
@@ -145,7 +145,7 @@ class Endpoint:
             urllib.request.urlopen(f"{self.url}/_repeat", data=body).close()
 
     def seen(self) -> Seen:
-        """Since last asked."""
+        """The calls since the last call of `seen`."""
         return Seen(**self._get("/_calls"))
 
     def _get(self, path: str) -> Any:

@@ -1,12 +1,16 @@
-"""A fake AWS that costs next to nothing: bench/store.py behind HTTP, after a delay.
+"""A fake AWS with very little overhead: bench/store.py behind HTTP, with a delay per call.
 
-An emulator's own time would drown what the bench measures. This one runs in a process of its own
-(`python -m bench.timing.endpoint` prints its address and ends with its standard input).
-`POST /_reset` with `{"words": …, "delay_ms": …}` empties the bucket and fills the table; with
-`"writes_per_second"` too, DynamoDB throttles the writes above that rate. `POST /_repeat` multiplies the content of an object. `GET /_calls` returns the calls
-since the last one, the bytes they moved, what DynamoDB would charge and the CPU that the endpoint
-used. `GET /_tls` returns the address of the same server behind TLS, and a file with the certificates
-to trust: botocore's, so that loading them takes as long as on Lambda, and the server's own.
+The overhead of a full emulator would hide the times that the bench measures. This one runs in a
+separate process (`python -m bench.timing.endpoint` prints its address and ends when its standard input
+is closed).
+
+- `POST /_reset` with `{"words": …, "delay_ms": …}` empties the bucket and fills the table. With
+  `"writes_per_second"`, DynamoDB throttles the writes above that rate.
+- `POST /_repeat` multiplies the content of an object.
+- `GET /_calls` returns the calls since the last `GET /_calls`, the bytes that they moved, the units that
+  DynamoDB would charge, and the CPU time of the endpoint.
+- `GET /_tls` returns the address of the same server over TLS, and a file with the certificates to trust:
+  botocore's, so that loading them takes as long as on Lambda, and the server's own.
 """
 
 import asyncio
@@ -59,7 +63,7 @@ class Cloud:
         self.store.objects[bucket, key] = content * times, metadata, etag
 
     def is_throttled(self, units: int) -> bool:
-        """Whether that much more exceeds the rate; a tenth of a second's worth may come at once."""
+        """Whether `units` more exceed the rate. Bursts of a tenth of a second's worth are allowed."""
         now = time.monotonic()
         start = max(self.written_until, now - 0.1)
         if start + units / self.writes_per_second > now:
@@ -159,7 +163,7 @@ def joined(chunks: bytes) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """Not asyncio's streams: they would take as long for a call as the client under test."""
+    """A protocol, as asyncio's streams would take as long for a call as the client under test."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud

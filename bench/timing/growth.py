@@ -1,4 +1,4 @@
-"""What a request costs as the table grows, beside rankings that read the table."""
+"""The cost of a request as the table grows, compared with designs that read the whole table."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Row:
 def measured(
     endpoint: Endpoint, tally: Tally, text: str, repeat: int, warm_up: int = 3
 ) -> tuple[Times, Seen]:
-    """Of a warm instance: its first request finds no report, the second one reads it once more."""
+    """Measure a warm instance: its first request finds no report, the second one reads the report again."""
     for _ in range(warm_up):
         tally(text)
     endpoint.seen()
@@ -50,7 +50,7 @@ def run(endpoint: Endpoint) -> list[Row]:
 
 def show(rows: list[Row]) -> None:
     print("\n## Growth\n")
-    print("A warm instance that is alone, real words in the table, 0 ms a call (fake endpoint).")
+    print("A single warm instance, real words in the table, 0 ms a call (fake endpoint).")
     for request in REQUESTS:
         print(f"\n### {request}")
         table(

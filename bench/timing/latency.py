@@ -1,4 +1,4 @@
-"""Wall time against the network alone, and the CPU of a call, by both clients over HTTP and TLS."""
+"""Wall time compared with the network alone, and CPU per call, for both clients over HTTP and TLS."""
 
 import os
 from functools import partial
@@ -13,22 +13,22 @@ from bench.timing.designs import TRANSPORTS, Endpoint
 from bench.timing.growth import measured
 
 CHAIN = 2
-"""Calls of which each needs the result of the one before: the upserts, the publish."""
+"""Sequential calls: the publish needs the results of the upserts."""
 
 CASES = ((9, (5,)), (10, (2, 5, 10)), (1_500, (2, 5, 10)))
-"""Words, with the delays of a call in milliseconds."""
+"""Words, and the delays of a call in milliseconds."""
 
 CONNECTIONS = (8, 16, 32, 64, 128)
 
 
 def show(endpoint: Endpoint) -> None:
     print("\n## Latency\n")
+    print(f"The bound is the network alone: {CHAIN} sequential calls, times the delay.")
     print(
-        f"The bound is the network alone: {CHAIN} calls that wait for each other, times the delay."
+        "CPU a call is the CPU time of the request, including its text, divided by its calls. The endpoint's"
     )
-    print("A call's CPU is the request's, its text included, divided by its calls. The endpoint's")
     print(
-        "CPU for a request of the thin client, on another core, must stay below the request's time."
+        "CPU time for a request of the thin client, on another core, must stay below the time of the request."
     )
     table(
         [
@@ -81,13 +81,13 @@ def _row(endpoint: Endpoint, transport: str, words: int, delay: int) -> list[obj
 def show_connections(endpoint: Endpoint) -> None:
     print("\n## Connections\n")
     print(
-        f"1,500 words with so many upserts in flight at once (the product has {thin.CONNECTIONS}, and"
+        f"1,500 words with up to this many upserts in flight (the product allows {thin.CONNECTIONS},"
     )
     print(
         f"botocore {sdk.CONNECTIONS}), in milliseconds. First: the first request of a client, which"
     )
     print(
-        f"begins with {thin.FIRST_CONNECTIONS} and opens one more for each success, handshakes included."
+        f"begins with {thin.FIRST_CONNECTIONS} connections and opens one more after each success; includes the handshakes."
     )
     delays = (2, 5, 10)
     table(

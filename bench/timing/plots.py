@@ -38,7 +38,7 @@ def _axes(title: str, x: str, y: str):  # type: ignore[no-untyped-def]
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "wordtally"  # the same picture is the same file
+    matplotlib.rcParams["svg.hashsalt"] = "wordtally"  # the same plot gives the same file
     from matplotlib import pyplot
 
     _, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")

@@ -1,4 +1,4 @@
-"""The reconciliation: a scan of the whole table, in memory that does not grow with it."""
+"""The reconciliation: a scan of the whole table, in memory that does not grow with the table."""
 
 import json
 

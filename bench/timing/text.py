@@ -1,4 +1,4 @@
-"""What a text costs before any call: splitting and counting its words."""
+"""The CPU cost of a text before any call: splitting and counting its words."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from bench.timing import corpus
 
 def show() -> None:
     print("\n## Text\n")
-    print("Splitting and counting, one core, the best of seven.")
+    print("Splitting and counting on one core, the best of seven runs.")
     rows = []
     for name, text in [("ASCII prose", corpus.ALICE), ("18 languages", corpus.mixed_scripts())]:
         if name == "ASCII prose":

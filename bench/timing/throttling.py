@@ -31,11 +31,13 @@ CASES = (("thin", 0, 1), ("thin", NEW_TABLE, 1), ("thin", NEW_TABLE, 2), ("botoc
 def show(endpoint: Endpoint) -> None:
     print("\n## Long texts\n")
     print(
-        "10,000 different ideographs in a text, over TLS, 5 ms a call, on a warm instance (each in a"
+        "10,000 different ideographs in a text, over TLS, 5 ms a call, on warm instances (each in a"
     )
-    print("process of its own, with the deadline of a request: 28 s after its arrival). The table")
     print(
-        "takes so many writes a second, a tenth of a second's worth at once; it throttles the rest."
+        "separate process, with a request's deadline of 28 s after its arrival). The table accepts"
+    )
+    print(
+        "that many writes a second, in bursts of up to a tenth of a second's worth, and throttles the rest."
     )
     table(
         [

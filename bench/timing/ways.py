@@ -1,4 +1,4 @@
-"""The three ways in side by side: what a text costs posted in pieces, as a file, and by the stream."""
+"""The three ways in compared: the cost of a text posted in pieces, as a file, and by the stream."""
 
 import base64
 import gzip
@@ -30,16 +30,16 @@ NEW_TABLE = 4_000
 """Writes a second: variables.tf, max_writes_per_second."""
 
 BIG = 10_000_000
-"""Bytes of the large text."""
+"""Size of the large text in bytes."""
 
 PAYLOAD_BYTES = 6_000_000
-"""Of an event that Lambda hands to a function."""
+"""Maximum size of an event that Lambda passes to a function."""
 
 MAX_RECORDS = 10_000
-"""Of a batch."""
+"""Maximum number of records in a batch."""
 
 SHARD_RECORDS, SHARD_BYTES = 800, 800_000
-"""A second, four fifths of what a shard takes."""
+"""Per second: four fifths of the capacity of a shard."""
 
 STREAM = "arn:aws:kinesis:eu-west-3:123456789012:stream/wordtally"
 SHARD = "shardId-000000000000"
@@ -47,11 +47,11 @@ SHARD = "shardId-000000000000"
 
 @dataclass
 class Counted:
-    """What a way cost: the calls are counted, not measured."""
+    """The cost of one way in, from counted calls."""
 
     store: Store
     requests: int
-    """Of the HTTP API."""
+    """Requests to the HTTP API."""
     invocations: int
     record_sizes: list[int]
 
@@ -60,7 +60,7 @@ class Counted:
         return sum(math.ceil(size / 25_600) for size in self.record_sizes)
 
     def usd(self, seconds: float) -> float:
-        """`seconds` are the function's."""
+        """The cost in USD, for `seconds` of run time of the function."""
         calls, store = self.store.calls, self.store
         puts = calls["PutObject"] + calls["PutObjectTagging"]
         gets = calls["GetObject"] + calls["GetObjectTagging"]
@@ -90,7 +90,7 @@ def marker_of(piece: Piece) -> once.Marker:
 
 
 def event_record(number: int, data: bytes) -> dict[str, object]:
-    """As Lambda hands it to the function."""
+    """A record as Lambda passes it to the function."""
     sequence = f"49{number:054}"
     kinesis = {
         "kinesisSchemaVersion": "1.0",
@@ -160,7 +160,7 @@ BY_STREAM = "the stream"
 
 
 def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
-    """Each way on a store of its own, without a network: the figures are the same in every run."""
+    """Each way on a separate store, without a network. The figures are the same in every run."""
     found = {}
     for name, way in WAYS.items():
         store, application = _warm()
@@ -179,7 +179,7 @@ def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
 
 
 def _warm() -> tuple[Store, handler.Application]:
-    """An instance that is alone and has published before, above a table in use."""
+    """A single instance that has published before, on a table in use."""
     store = Store({f"earlier{number}": 1 for number in range(2_000)})
     application = handler.assembled(SETTINGS, StoreClient(store))
     for _ in range(2):
@@ -189,8 +189,8 @@ def _warm() -> tuple[Store, handler.Application]:
 
 
 def timed(endpoint: Endpoint, text: str, pieces: list[Piece]) -> dict[str, tuple[float, float]]:
-    """Seconds and CPU seconds of the function by each way, over TLS. Of many pieces, every so many
-    are timed, and stand for the others."""
+    """Seconds and CPU seconds of the function for each way, over TLS. Of many pieces, a sample is timed
+    and scaled."""
     sample = pieces[:: max(1, len(pieces) // 20)]
     scale = len(pieces) / len(sample)
     found = {}
@@ -232,19 +232,17 @@ def _seconds(run: Callable[[], None]) -> tuple[float, float]:
 def show(endpoint: Endpoint) -> None:
     print("\n## Three ways in\n")
     print(
-        "The same text by each way. Calls and units are counted, the same in every run; seconds are"
+        "The same text by each way. Calls and units are counted and are the same in every run. Seconds are"
     )
     print(
-        f"the function's, over TLS, {DELAY_MS} ms a call, of a lone instance. The book is examples/alice.txt;"
+        f"those of a single function instance, over TLS, {DELAY_MS} ms a call. The book is examples/alice.txt."
     )
     print(
-        f"the {BIG // 10**6} MB are drawn word by word by the frequencies of English (wordfreq), which gives more"
+        f"The {BIG // 10**6} MB are words drawn at random by their frequency in English (wordfreq), which gives more"
     )
+    print("distinct words than prose, per piece and in all. Pieces have up to 10,000 characters.")
     print(
-        "distinct words, in a piece as in all, than prose has. Pieces have up to 10,000 characters."
-    )
-    print(
-        "USD as in Cost; the stream's shard is taken to be busy to four fifths, the file's upload is a PUT."
+        "USD as in Cost. The shard of the stream is assumed to be used to four fifths. The upload of the file is a PUT."
     )
     rows = []
     for name, text in {"the book": corpus.ALICE, f"{BIG // 10**6} MB": corpus.drawn(BIG)}.items():
@@ -300,7 +298,7 @@ print(json.dumps([
 def show_files(endpoint: Endpoint) -> None:
     print("\n### A file\n")
     print(
-        f"Read over TLS from the fake S3 and counted, in a process of its own, {DELAY_MS} ms a call."
+        f"Read over TLS from the fake S3 and counted, in a separate process, {DELAY_MS} ms a call."
     )
     endpoint.reset(10_000, DELAY_MS)
     text = corpus.drawn(BIG).encode()
@@ -329,9 +327,9 @@ def show_files(endpoint: Endpoint) -> None:
         rows,
     )
     print(
-        "\nThe writes of a file, with what the table takes of write units a second; a tenth of a second's"
+        "\nThe writes of a file. The table accepts that many write units a second, in bursts of up to a tenth"
     )
-    print("worth at once.")
+    print("of a second's worth.")
     rows = []
     for writes in (0, NEW_TABLE):
         endpoint.reset(10_000, DELAY_MS, writes)
@@ -397,7 +395,7 @@ print(json.dumps([
 
 
 def event_of(texts: int, words_each: int) -> str:
-    """One batch, whatever its size."""
+    """One batch, even if Lambda would not deliver one of that size."""
     rest = iter(corpus.drawn(texts * words_each * 7, lines=False).split())
     found = []
     for number in range(texts):
@@ -415,7 +413,7 @@ def record_bytes(words_each: int, texts: int = 1_000) -> float:
 def show_stream(endpoint: Endpoint) -> None:
     print("\n### The stream\n")
     print(
-        f"Accepting a text, over TLS, {DELAY_MS} ms a call, on a warm instance: CPU of `POST /`, and with"
+        f"Accepting a text over TLS, {DELAY_MS} ms a call, on a warm instance: CPU time of `POST /` without and with"
     )
     print("`Prefer: respond-async`.")
     endpoint.reset(10_000, DELAY_MS)
@@ -429,10 +427,10 @@ def show_stream(endpoint: Endpoint) -> None:
         ),
     )
     print(
-        "\nCounting a batch, likewise. Decoding includes the event's JSON. Texts a second is what the"
+        "\nCounting a batch, in the same setup. Decoding includes parsing the event's JSON. Texts a second is the"
     )
     print(
-        "whole batch took, by the clock and by CPU time alone; above it a shard's backlog would grow."
+        "rate for the whole batch, by wall time and by CPU time alone. Above that rate, a shard's backlog grows."
     )
     rows = []
     for texts, each in ((1_000, 10), (10_000, 10), (1_000, 50), (10_000, 50)):
