@@ -149,9 +149,8 @@ def load(url: str, server: psutil.Process | None) -> Outcome:
     ]
     if wrong := difference(url, counted, STREAM_SECONDS if later else 0):
         problems.append(wrong)
-    if (
-        memory and memory[-1] > 1.1 * memory[QUARTERS // 2 - 1]
-    ):  # by then all instances have started
+    # All instances have started by the end of the second quarter.
+    if memory and memory[-1] > 1.1 * memory[QUARTERS // 2 - 1]:
         problems.append("the server's memory has grown in the second half of the time")
     return Outcome(environment.stats.total, seconds, memory, len(later), not wrong, problems)
 

@@ -1,4 +1,4 @@
-"""The design that lifts the ceiling: texts are accepted at once and counted in batches.
+"""The design that lifts the ceiling: texts are accepted immediately and counted in batches.
 
     POST ─▶ accept ─▶ stream of texts ─▶ [combine ─▶ stream of sums ─▶] count ─▶ table, report
              202       (Kinesis)          per shard   by word

@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 Resume = Callable[[Any], None]
 """Resumes a waiting task with a value, or raises an exception in it."""
 
-threading.stack_size(256 * 1024)  # a thousand tasks may wait at once
+threading.stack_size(256 * 1024)  # a thousand tasks may wait at the same time
 
 
 class _Place:
