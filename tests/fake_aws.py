@@ -22,17 +22,17 @@ from wordtally.aws.operations import CONDITION_FAILED
 from local.emulator import aws
 
 INBOX = "inbox"
-"""Name of the bucket `FakeAws.files`; any other name stands for `FakeAws.bucket`."""
+"""Name of the bucket `FakeAws.files`. Any other name means `FakeAws.bucket`."""
 
 SECONDS_OF_SILENCE = 5
 """Longer than the timeout of every client here."""
 
 Effect = Callable[["Exchange"], None]
-"""The effect on a request, in place of its normal answer."""
+"""A fault's effect on a request, instead of the normal answer."""
 
 
 class Exchange:
-    """A request on the wire, with everything that a fault can do to it."""
+    """A request on the wire, with the actions that a fault can take."""
 
     def __init__(self, handler: "_Handler", operation: str, parameters: dict[str, Any]) -> None:
         self._handler = handler
@@ -81,8 +81,7 @@ def _error(operation: str, status: int, code: str) -> tuple[int, dict[str, str],
 
 
 class FakeAws(ThreadingHTTPServer):
-    """The fakes at `url`. `fault` decides the fate of each request (None: the request takes effect and
-    is answered)."""
+    """The fakes at `url`. `fault` returns the fault of each request, None for a normal answer."""
 
     daemon_threads = True
 
@@ -226,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def handle_expect_100(self) -> bool:
-        return True  # answered with the body, as the client may not wait for it
+        return True  # `_body` sends it, as the client may not wait for it
 
     def log_message(self, *_: Any) -> None:
         pass

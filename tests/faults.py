@@ -1,4 +1,4 @@
-"""What can happen to a call on its way to AWS and back, and to the function in the middle of one."""
+"""Faults of a call on its way to AWS and back, and of the function during a call."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ from wordtally.aws.errors import AwsError
 
 
 class Killed(BaseException):
-    """Lambda ended the function at this point."""
+    """Lambda killed the function at this point."""
 
 
 def throttled(exchange: Exchange) -> None:
@@ -42,7 +42,7 @@ def cut_afterwards(exchange: Exchange) -> None:
 
 
 def unreadable(exchange: Exchange) -> None:
-    """Something else than AWS's answer arrives."""
+    """The response is not from AWS."""
     exchange.take_effect()
     exchange.reply(200, {"content-type": "text/html"}, b"<html>garbage")
 
@@ -50,11 +50,11 @@ def unreadable(exchange: Exchange) -> None:
 @dataclass(frozen=True)
 class Fault:
     effect: Effect | None
-    """None: the function is killed instead."""
+    """None if the function is killed instead."""
     always: bool = False
-    """Every attempt of every call of the operation, instead of the first call's first."""
+    """Whether every attempt of every call fails, or only the first attempt of the first call."""
     afterwards: bool = False
-    """Of a kill: whether the call took effect."""
+    """For a kill, whether the call took effect."""
 
 
 FAULTS = {
@@ -73,12 +73,12 @@ FAULTS = {
 
 @dataclass
 class Injector:
-    """Puts a fault into one operation, on the wire or, for a kill, into the client."""
+    """Injects a fault into one operation, on the wire or, for a kill, in the client."""
 
     operation: str
     fault: Fault
     skip: int = 0
-    """Calls of the operation that are left alone before."""
+    """Number of earlier calls of the operation without a fault."""
     happened: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -96,7 +96,7 @@ class Injector:
 
 
 class Mortal:
-    """Implements aws.client.Client: `client`, until the injector's fault kills the function."""
+    """Implements aws.client.Client: passes calls to `client` until the injector's fault kills the function."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -113,7 +113,7 @@ class Mortal:
         for index in range(len(todo)) if self.injector else ():
             if self.injector and self.injector.is_due(operation):
                 sent = todo[: index + self.injector.fault.afterwards]
-                with contextlib.suppress(AwsError):  # such as for an object that is not there
+                with contextlib.suppress(AwsError):  # for example because an object does not exist
                     self._client.call_each(operation, sent, until, retried)
                 raise Killed
         return self._client.call_each(operation, todo, until, retried)

@@ -22,15 +22,15 @@ from local.services.instances import Context, InProcessFunction
 
 
 def stored(table: FakeDynamoDB, bucket: FakeS3) -> dict[str, Any]:
-    """What table and bucket hold, as a copy."""
+    """A copy of the contents of the table and the bucket."""
     return copy.deepcopy(
         {"words": table.items, "markers": table.markers, "objects": bucket.objects}
     )
 
 
 class Product:
-    """One function instance with an empty table and bucket; the first write to the table and the first
-    read of the report fail with `error`, an error code of AWS's."""
+    """One function instance with an empty table and bucket. The first write to the table and the first
+    read of the report fail with `error`, an error code of AWS."""
 
     def __init__(self, error: str | None = None, *, with_stream: bool = False) -> None:
         self.table, self.bucket = FakeDynamoDB(), FakeS3()
@@ -57,5 +57,5 @@ class Product:
 
     @property
     def calls(self) -> list[str]:
-        """What was asked of table and bucket."""
+        """The calls to the table and the bucket."""
         return self.table.calls + self.bucket.calls

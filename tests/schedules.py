@@ -1,8 +1,8 @@
-"""Every schedule of deliveries, crashes and lost answers, of code whose steps take effect one at a time.
+"""Every schedule of deliveries, crashes and lost answers, for code whose steps take effect one at a time.
 
-Code under search is run again from the start on the recorded results of its steps, and asks for the next
-one. Its deliveries may be killed at any step. A write whose answer is lost took effect, or takes effect
-at any later moment; the delivery has been killed by then, or its client has sent the write again.
+The explorer reruns the code from the start with the recorded results of its steps, until the code requests
+the next step. A delivery may be killed at any step. If the answer to a write is lost, the write has taken
+effect or takes effect at any later moment; the delivery is killed, or its client retries the write.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -16,18 +16,18 @@ Delivery = TypeVar("Delivery", bound=Hashable)
 _T = TypeVar("_T")
 
 MOST_STEPS = 200
-"""Of a delivery that nothing disturbs."""
+"""Maximum for an undisturbed delivery."""
 
 
 class Asks(BaseException):
-    """A delivery has used up its results and asks for the result of this step."""
+    """A delivery has used up its results and needs the result of this step."""
 
     def __init__(self, step: Step) -> None:
         self.step = step
 
 
 class Ends(BaseException):
-    """A delivery ends without having succeeded."""
+    """A delivery ends without success."""
 
 
 _ENDED: Step = ("ended",)
@@ -39,7 +39,7 @@ class Scenario(Protocol[World, Delivery]):
 
     @property
     def deliveries(self) -> int:
-        """In all, before the ones that deliver what is left."""
+        """Deliveries in all, without those that deliver the remaining records at the end."""
 
     @property
     def at_once(self) -> int: ...
@@ -48,24 +48,24 @@ class Scenario(Protocol[World, Delivery]):
     def lost_answers(self) -> int: ...
 
     def possible(self, world: World) -> Iterable[Delivery]:
-        """What may be delivered next."""
+        """The deliveries that are possible next."""
 
     def run(self, delivery: Delivery, results: Sequence[Any]) -> None:
-        """Deliver, with the results of the first steps. Raise Asks for the next one, or Ends."""
+        """Deliver, with the results of the first steps. Raise Asks for the next step, or Ends."""
 
     def after(self, world: World, step: Step) -> tuple[World, Any]:
         """The world after a step, and the step's result."""
 
     def is_write(self, step: Step) -> bool:
-        """Whether the answer may be lost."""
+        """Whether the step's answer may be lost."""
 
     def acknowledge(self, world: World, delivery: Delivery) -> World: ...
 
     def left(self, world: World) -> Delivery | None:
-        """A delivery that must still come, None if everything is acknowledged."""
+        """A delivery that is still to come, None if everything is acknowledged."""
 
     def problem(self, world: World) -> str | None:
-        """What is wrong with a world at any moment."""
+        """A problem that no world may have at any moment."""
 
     def problem_at_the_end(self, world: World) -> str | None: ...
 
@@ -77,7 +77,7 @@ class Found:
 
 
 class _Numbers(Generic[_T]):
-    """A number for each different value, so that states are quick to compare."""
+    """Numbers for distinct values, so that states can be compared quickly."""
 
     def __init__(self) -> None:
         self.values: list[_T] = []
@@ -91,19 +91,19 @@ class _Numbers(Generic[_T]):
 
 
 def explore(scenario: Scenario[World, Delivery]) -> Found:
-    """Run every schedule, or every one up to the first that goes wrong.
+    """Run every schedule, up to the first problem.
 
-    In every state the scenario looks for a problem; and from every state, when all deliveries are
-    killed and what is left has been delivered without disturbance.
+    The scenario looks for a problem in every state. From every state, it also looks for one after all
+    deliveries are killed and the remaining records are delivered without disturbance.
     """
     worlds: _Numbers[tuple[World, tuple[Step, ...]]] = _Numbers()
-    """With the writes that take effect at some moment."""
+    """Each world has the late writes, which take effect at some later moment."""
     histories: _Numbers[tuple[Any, ...]] = _Numbers()
     empty = histories.of(())
 
     @cache
     def next_step(delivery: Delivery, history: int) -> Step | None:
-        """None if the delivery has ended well."""
+        """The next step, None if the delivery has succeeded."""
         try:
             scenario.run(delivery, histories.values[history])
         except Asks as asks:
@@ -164,7 +164,7 @@ def explore(scenario: Scenario[World, Delivery]) -> Found:
             ends.update(landed(place))
         return None
 
-    # Place, deliveries that run with their histories, how many more there may be, and lost answers.
+    # Place, running deliveries with their histories, and the deliveries and lost answers still allowed.
     start: tuple[int, tuple[tuple[Delivery, int], ...], int, int] = (
         worlds.of((scenario.start, ())),
         (),
@@ -206,7 +206,7 @@ def explore(scenario: Scenario[World, Delivery]) -> Found:
             if losses and scenario.is_write(step):
                 reach(plus_late(place, step), others, deliveries, losses - 1)
                 reach(plus_late(changed, step), going_on, deliveries, losses - 1)
-                again, second = after(changed, step)  # as its repetition finds it
+                again, second = after(changed, step)  # the result of the client's retry
                 repeated = (*others, (delivery, longer(history, second)))
                 reach(again, repeated, deliveries, losses - 1)
     return Found(len(seen), None)

@@ -1,5 +1,5 @@
-"""moto keeps the contract of app/tests/contract.py with either client of AWS, and so do the fakes of the
-unit tests."""
+"""moto keeps the contract of app/tests/contract.py, with either client of AWS. The fakes of the unit tests
+keep it too."""
 
 import os
 import unittest
@@ -62,7 +62,7 @@ class OnMoto(unittest.TestCase):
 
 
 class MotoCounts(CountsContract, OnMoto):
-    def test_a_scan_takes_as_many_pages_as_it_needs(self) -> None:
+    def test_a_large_table_is_scanned_in_several_pages(self) -> None:
         words = {f"{number:04}{'x' * 1000}": 1 for number in range(1200)}  # over 1 MB
         self.counts.add(words, Work())
         pages = list(self.counts.scan(1200, Work()))
@@ -71,7 +71,7 @@ class MotoCounts(CountsContract, OnMoto):
 
 
 class MotoLedger(LedgerContract, OnMoto):
-    def test_a_transaction_on_the_table_of_a_book_is_done_before_the_client_gives_up(self) -> None:
+    def test_a_transaction_on_a_table_of_4000_words_ends_before_the_clients_timeout(self) -> None:
         book = [{"word": {"S": f"w{number}"}, "times": {"N": "1"}} for number in range(4_000)]
         for start in range(0, len(book), 25):
             puts: Any = [{"PutRequest": {"Item": item}} for item in book[start : start + 25]]

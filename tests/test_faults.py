@@ -1,6 +1,5 @@
-"""Every call of a request, met by every fault, with either client of AWS: what is answered, what is
-counted, and what a retry and the reconciliation make of it. docs/api.md has the table of what can
-happen without a key."""
+"""Every fault of every call of a request, with either client of AWS: the answer, the counts, and the
+effect of a retry and of the reconciliation. docs/api.md has the table of outcomes without a key."""
 
 import json
 import os
@@ -45,14 +44,14 @@ SETTINGS = Settings(
 
 
 class Hurried(Context):
-    """A call that Lambda ends in 2.5 seconds."""
+    """An invocation that times out in 2.5 seconds."""
 
     def get_remaining_time_in_millis(self) -> int:
         return 2_500
 
 
 class Product:
-    """Function instances on one fake AWS. Their clients, which take long to make, are kept."""
+    """Function instances on one fake AWS. Their clients are reused, as they are slow to create."""
 
     def __init__(self, server: FakeAws, client: str) -> None:
         self.server = server
@@ -61,7 +60,7 @@ class Product:
         self.clients = [Mortal(handler.client(settings)) for _ in range(2)]
 
     def begin(self) -> None:
-        """Empty storage, and instances that remember nothing."""
+        """Start with empty storage and new instances."""
         self.context: type[Context] = Context
         self.server.empty()
         self.one, self.other = (handler.assembled(SETTINGS, client) for client in self.clients)
@@ -71,14 +70,14 @@ class Product:
     def send(
         self, instance: handler.Application, text: str, key: str | None = None
     ) -> tuple[int, str | None] | None:
-        """Status and code, None if the function was killed."""
+        """Return status and code, None if the function was killed."""
         event: dict[str, Any] = {"body": json.dumps({"parameter": text})}
         if key is not None:
             event["headers"] = {"idempotency-key": key}
         return self.respond(instance, event)
 
     def link(self, instance: handler.Application) -> tuple[int, str | None] | None:
-        """The same, of GET /report."""
+        """Return the same for GET /report."""
         return self.respond(instance, {"routeKey": "GET /report"})
 
     def respond(
@@ -133,7 +132,7 @@ ALL, NONE, PART, TWICE = "all of it", "nothing", "a part of it", "one word twice
 
 
 def documented() -> dict[str, list[str]]:
-    """What can happen without a key: answer, counted, in the report."""
+    """The outcomes without a key: answer, counted, in the report."""
     text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
     lines = text[text.index("| without a key |") :].split("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -141,7 +140,7 @@ def documented() -> dict[str, list[str]]:
 
 
 def row_of(operation: str, fault: str) -> str:
-    """The name that docs/api.md has for it."""
+    """The row of the fault in docs/api.md."""
     adding = operation == "UpdateItem"
     on_s3 = operation.endswith("Object")
     if fault in ("throttled always", "unreadable answer"):
@@ -160,13 +159,13 @@ COUNTED = {"all": {ALL}, "one word twice": {TWICE}, "a part": {NONE, PART, ALL}}
 
 
 def without_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
-    """The answer, what may be counted, and whether the report surely shows it."""
+    """The answer, the possible counts, and whether the report must show them."""
     answer, count, shown = documented()[row_of(operation, fault)]
     return ANSWERS[answer], COUNTED[count], shown == "yes"
 
 
 def with_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
-    """The same, before the retry."""
+    """The same for a text with a key, before the retry."""
     adding = operation == "TransactWriteItems"
     if fault == "throttled always":
         return BUSY, {NONE if adding else ALL}, adding
@@ -220,7 +219,7 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
     with injected(product.server, product.clients[0], operation, FAULTS[fault]) as injector:
         answered = product.send(one, POSTED, key)
     product.context = Context
-    # botocore retries an unreadable answer of S3's, which then finds its own write.
+    # botocore retries after an unreadable answer of S3. The retry then finds its own write.
     assert answered == status or (
         fault == "unreadable answer"
         and operation == "PutObject"
@@ -232,12 +231,12 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
     assert product.report_is_right() or not shown
 
     if keyed:
-        # A retry counts what is missing and nothing twice, and repairs the report itself.
+        # A retry counts only the missing words, and repairs the report.
         assert product.send(product.other, POSTED, key) == OK
         assert product.table() == plus(BEFORE, TEXT)
         assert product.report_is_right()
     else:
-        # A retry is another request.
+        # A retry without a key counts the text again.
         assert product.send(product.other, POSTED) == OK
         assert product.table() == plus(table, TEXT)
     product.other.ranking.reconcile(Work())
@@ -268,13 +267,13 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
 
 
 class Invoked:
-    """The function as Lambda invokes it for files and records: an error is followed by a retry."""
+    """The function as Lambda invokes it for files and records. Lambda retries after an error."""
 
     def __init__(self, product: Product, event: dict[str, Any]) -> None:
         self.product, self.event = product, event
 
     def by(self, instance: handler.Application) -> bool:
-        """Whether it succeeded."""
+        """Whether the invocation succeeded."""
         stream = self.event["Records"][0]["eventSource"] == "aws:kinesis"
         count = handler.count_records if stream else handler.count_files
         try:
@@ -284,7 +283,7 @@ class Invoked:
         return True
 
     def meets(self, operation: str, skip: int, fault: str) -> None:
-        """The first invocation meets a fault."""
+        """Run the first invocation, with a fault."""
         product = self.product
         if FAULTS[fault].always:
             product.context = Hurried
@@ -299,7 +298,7 @@ class Invoked:
 
 
 def kept_of(table: dict[str, int], text: dict[str, int]) -> bool:
-    """Whether the table holds each word of a text wholly or not at all."""
+    """Whether each word of a text is in the table completely or not at all."""
     return all(table.get(word, 0) in (0, times) for word, times in text.items())
 
 
@@ -361,7 +360,7 @@ def test_fault_of_a_batch(product: Product, operation: str, skip: int, fault: st
     plain = {word: 2 * times for word, times in PLAIN.items()}
     Invoked(product, records(*sent)).meets(operation, skip, fault)
     assert kept_of(product.table(), KEYED | plain)
-    # A retry is another cut.
+    # A retry may have other boundaries.
     for cut in (sent[:2], sent[:3], sent, sent[1:]):
         assert Invoked(product, records(*cut)).by(product.other)
     assert product.table() == plain | KEYED
@@ -372,8 +371,8 @@ def test_fault_of_a_batch(product: Product, operation: str, skip: int, fault: st
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_of_a_text_that_is_accepted(product: Product, fault: str) -> None:
-    """A client appends a record once at most. Under a key the text is counted once even if the caller
-    has sent it again."""
+    """A client appends a record at most once. A text with a key is counted once even if the caller
+    retries."""
     headers = {"prefer": "respond-async", "idempotency-key": "key"}
     event = {"headers": headers, "body": json.dumps({"parameter": POSTED})}
     if FAULTS[fault].always:

@@ -1,15 +1,15 @@
-"""The inbox's protocol under every schedule of announcements, crashes and lost answers.
+"""The inbox's protocol under every schedule of notifications, crashes and lost answers.
 
-The real Inbox and DynamoDBLanes run above the fake table, whose every call takes effect at a moment that
-schedules.explore chooses. The report's own protocol is searched in test_interleavings.py; here a publish
-is one step.
+The real Inbox and DynamoDBLanes run on the fake table. schedules.explore chooses the moment at which each
+call takes effect. test_interleavings.py searches the report's own protocol; here a publish is one step.
 
-S3 announces a file at any time and any number of times, also twice at once. A lane either counts as
-abandoned from the start, which is more than can happen, or never; then a file that finds none free ends.
+S3 announces a file at any time and any number of times, even twice at once. A held lane counts as
+abandoned either immediately, which is stricter than reality, or never. If never, a file that finds no free
+lane fails.
 
-In every state: no word is counted twice, and the words of a file whose announcement ended well are
-counted and in the report. From every state: when everything is killed and Lambda announces the other
-files again, each file is counted exactly once and the report is exact.
+In every state, no word is counted twice, and the words of a file are counted and in the report once a
+notification of the file has succeeded. From every state, all deliveries are killed and Lambda retries the
+other files: then each file is counted exactly once and the report is exact.
 """
 
 import json
@@ -38,7 +38,7 @@ from wordtally.ways_in.inbox import Abandoned, Inbox, Upload
 from wordtally.work import Work
 
 Announcement = tuple[str, bool]
-"""A file, and whether its words are written backwards: the real writes are many at once."""
+"""A file, and whether its words are written in reverse order, as the real writes are concurrent."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class World:
     """Words, fences, and the items in the table of markers, as JSON."""
     report: tuple[tuple[str, int], ...] = ()
     counted: frozenset[str] = frozenset()
-    """Files of which an announcement has ended well."""
+    """Files with a notification that succeeded."""
 
     @property
     def words(self) -> dict[str, int]:
@@ -111,7 +111,7 @@ class Client:
 
 
 class Files:
-    """Implements inbox.Files; reading and tagging are no steps, as nothing depends on when."""
+    """Implements inbox.Files. Reading and tagging are no steps, as their moment does not matter."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = files
@@ -135,7 +135,7 @@ class Scenario:
     files: Mapping[str, str] = field(default_factory=dict)
     lanes: int = 1
     abandoned: bool = True
-    """Whether any lane that is held counts as abandoned."""
+    """Whether every held lane counts as abandoned."""
     deliveries: int = 3
     at_once: int = 2
     lost_answers: int = 1
@@ -194,7 +194,7 @@ class Scenario:
         return replace(world, counted=world.counted | {delivery[0]})
 
     def left(self, world: World) -> Announcement | None:
-        """Those that hold a lane first: the others may have to wait for them."""
+        """Files that hold a lane come first: the others may have to wait for them."""
         names = sorted(self.files, key=lambda name: name not in world.holders())
         return next(((name, False) for name in names if name not in world.counted), None)
 
@@ -233,11 +233,11 @@ class EverySchedule(unittest.TestCase):
             with self.subTest(name):
                 found = schedules.explore(scenario)
                 self.assertIsNone(found.problem)
-                self.assertGreater(found.states, 1000, "the announcements did not interleave")
+                self.assertGreater(found.states, 1000, "the notifications did not interleave")
 
 
 class ReleasesFirst(Inbox):
-    """The lane is free before the report shows the words."""
+    """Releases the lane before the report shows the words."""
 
     def _write(self, upload: Upload, fence: Fence, counted: Mapping[str, int], work: Work) -> None:
         totals = self.counts.add_fenced(fence, counted, work)
@@ -246,7 +246,7 @@ class ReleasesFirst(Inbox):
 
 
 class TakesALaneFromItsHolder(Inbox):
-    """A file that finds no lane free begins where another one has not ended."""
+    """A file that finds no free lane takes one from a file that is unfinished."""
 
     def _finish(self, upload: Upload, work: Work) -> None:
         fence = self.lanes.take(upload, work)
@@ -255,7 +255,7 @@ class TakesALaneFromItsHolder(Inbox):
 
 
 class BrokenProtocols(unittest.TestCase):
-    """Each rule is needed: without it the explorer finds a wrong state."""
+    """Each rule is needed: without it, the explorer finds a wrong state."""
 
     def assert_caught(self, scenario: str, **broken: Any) -> None:
         found = schedules.explore(replace(SCENARIOS[scenario], **broken))
@@ -266,7 +266,7 @@ class BrokenProtocols(unittest.TestCase):
             with self.subTest(variant.__name__):
                 self.assert_caught("two files that share a lane", inbox=variant)
 
-    def test_a_lane_or_a_record_without_its_condition_is_caught(self) -> None:
+    def test_a_lane_or_a_record_written_without_its_condition_is_caught(self) -> None:
         taking = DynamoDBLanes._taking
         for index, scenario in [
             (0, "a file announced again and again"),

@@ -1,7 +1,8 @@
 """Random walks: requests, links, files, records of the stream, crashes, lost answers, reconciliations,
-deletions of the report and of words, and new versions in any order, against a model of what may be
-counted. On the fakes, which keep the contract of the real clients, so that thousands of steps are quick;
-and, shorter, with each client of AWS on the fakes' wire."""
+deletions of the report and of words, and new versions, in any order, checked against a model of the counts.
+
+Most walks run on the fakes, which keep the contract of the real clients, so thousands of steps are quick.
+Shorter walks run with each client of AWS, over HTTP to the fakes."""
 
 import gzip
 import itertools
@@ -52,19 +53,19 @@ from wordtally.work import Work
 from local.emulator import aws
 from local.services.instances import Context
 
-WORDS = [f"w{number}" for number in range(13)]  # more than the report shows
+WORDS = [f"w{number}" for number in range(13)]  # more words than the report shows
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6)
 
 FAULTS = st.one_of(
     st.none(), st.tuples(st.integers(1, 9), st.sampled_from(["outage", "kill"]), st.booleans())
 )
-"""None, or at which call of the request, what, and whether after the call took effect."""
+"""None, or the number of the call, the fault, and whether the call takes effect before it."""
 
 Fault = tuple[int, str, bool]
 
 
 class Plan:
-    """The fault of the request in flight; shared by the clients of an instance."""
+    """The fault of the request in flight, shared by the clients of an instance."""
 
     def __init__(self) -> None:
         self.fault: Fault | None = None
@@ -72,14 +73,14 @@ class Plan:
         self.lock = threading.Lock()
 
     def due(self) -> Fault | None:
-        """Count a call, and return the fault if it happens to this one."""
+        """Count a call, and return its fault if there is one."""
         with self.lock:
             self.calls += 1
             return self.fault if self.fault and self.fault[0] == self.calls else None
 
 
 class Faulty:
-    """Implements aws.client.Client: each call of a batch goes through a plan."""
+    """Implements aws.client.Client. A plan decides whether a call of a batch fails."""
 
     def __init__(self, client: Client, plan: Plan) -> None:
         self._client, self._plan = client, plan
@@ -111,7 +112,7 @@ class Faulty:
 
 
 class Instance:
-    """On the fakes: both kinds of fault happen in the client."""
+    """An instance on the fakes. Both kinds of fault happen in the client."""
 
     def __init__(self, walk: "Walk") -> None:
         self.plan = Plan()
@@ -146,7 +147,7 @@ class Walk(RuleBasedStateMachine):
         self.sent: set[str] = set()  # keys whose texts may be counted
         self.done: set[str] = set()  # keys that were answered 200
         self.behind = False  # whether a failed request may have left the report behind
-        self.texts: list[tuple[str, list[str]]] = []  # of the records: key or other name, and words
+        self.texts: list[tuple[str, list[str]]] = []  # per record: key or other name, words
         self.delivered = 0  # records of the stream that Lambda need not deliver again
         self.small = ExitStack()
         self.small.enter_context(mock.patch.object(once, "CHUNK_WORDS", 2))
@@ -156,13 +157,13 @@ class Walk(RuleBasedStateMachine):
         return Instance(self)
 
     def plan(self, instance: Any, fault: Fault | None) -> None:
-        """Let `fault` happen to the next request."""
+        """Inject `fault` into the next request."""
         instance.plan.fault, instance.plan.calls = fault, 0
 
     def send(
         self, number: int, text: list[str], key: str | None, fault: Any, **headers: str
     ) -> int | None:
-        """The status, or None if the function was killed, and its instance with it."""
+        """Return the status, or None if the function and its instance were killed."""
         instance = self.instances[number]
         self.plan(instance, fault)
         event: dict[str, Any] = {"body": json.dumps({"parameter": " ".join(text)})}
@@ -239,7 +240,7 @@ class Walk(RuleBasedStateMachine):
                 self.report_is_right()
 
     def invoke(self, number: int, event: dict[str, Any], fault: Any) -> bool:
-        """Whether the function succeeded; Lambda invokes it again if it did not."""
+        """Return whether the function succeeded. If not, Lambda retries."""
         instance = self.instances[number]
         self.plan(instance, fault)
         of_files = event["Records"][0]["eventSource"] == "aws:s3"
@@ -252,7 +253,7 @@ class Walk(RuleBasedStateMachine):
                 self.instances[number] = self.new_instance()
             self.behind = True
             return False
-        # If nothing is counted, a report that was deleted is not replaced.
+        # If nothing is counted, a deleted report is not restored.
         if not self.behind and KEY in self.bucket.objects:
             self.report_is_right()
         return True
@@ -287,7 +288,7 @@ class Walk(RuleBasedStateMachine):
             self.done.add(name)
 
     def append(self, number: int, text: list[str], key: str | None, fault: Any) -> None:
-        """What is appended is counted, whatever the answer."""
+        """An appended record is counted, whatever the answer."""
         before = len(self.kinesis.records)
         status = self.send(number, text, key, fault, prefer="respond-async")
         appended = self.kinesis.records[before:]
@@ -310,7 +311,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(text=TEXTS, good=st.booleans())
     def produce(self, text: list[str], good: bool) -> None:
-        """A producer of somebody else's."""
+        """Append a record as another producer."""
         line = json.dumps({"parameter": " ".join(text)}).encode()
         data = line + b"\n" + line if good else b"rubbish"
         self.kinesis.put_record(StreamName="texts", Data=data, PartitionKey="1")
@@ -319,7 +320,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1), before=st.integers(0, 3), size=st.integers(1, 5), fault=FAULTS)
     def deliver(self, number: int, before: int, size: int, fault: Any) -> None:
-        """A batch that begins at the next record or before it, as a retry or a repetition does."""
+        """Deliver a batch that begins at the next record, or before it as a retry may."""
         start = max(0, self.delivered - before)
         cut = self.kinesis.records[start : start + size]
         if not cut:
@@ -351,7 +352,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(word=st.sampled_from(WORDS), number=st.integers(0, 1))
     def delete_a_word(self, word: str, number: int) -> None:
-        """As docs/operate.md tells operators, when nothing is left in the stream."""
+        """Follow the steps of docs/operate.md, after the stream is empty."""
         self.deliver_all(number)
         self.table.items.pop(word, None)
         markers = self.table.markers
@@ -397,7 +398,7 @@ TestRandomWalks = Walk.TestCase
 
 
 class WireInstance:
-    """With a client of AWS on the fakes' wire: outages happen there, kills in the client."""
+    """An instance with a client of AWS, over HTTP to the fakes. Outages happen on the wire, kills in the client."""
 
     def __init__(self, server: FakeAws, client: Client, scan_up_to_words: int) -> None:
         self.plan = Plan()
@@ -437,7 +438,7 @@ class WireWalk(Walk):
         calls = itertools.count(1)
 
         def effect(operation: str) -> Effect | None:
-            """The network fails at one call, and does not come back during the request."""
+            """The network fails at one call and stays down during the request."""
             if not outage or (call := next(calls)) < outage[0]:
                 return None
             return cut_afterwards if call == outage[0] and outage[2] else cut

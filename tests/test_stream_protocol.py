@@ -1,16 +1,15 @@
 """The stream's protocol under every schedule of deliveries, crashes and lost answers.
 
-The real `stream.Stream` runs against ports whose every step takes effect at a moment that
-schedules.explore chooses. The report's own protocol is searched in test_interleavings.py; here a publish
-is one step.
+The real `stream.Stream` runs on ports. schedules.explore chooses the moment at which each step takes
+effect. test_interleavings.py searches the report's own protocol; here a publish is one step.
 
-Lambda is the adversary, within what it promises: a delivery is a run of consecutive records of a shard
-that begins at or before the first record not acknowledged yet, and a shard's children wait for their
-parent. Up to two deliveries run at once, of the same shard or of two.
+Lambda is the adversary, within its guarantees. A delivery has consecutive records of a shard and begins at
+or before the first unacknowledged record. The children of a shard wait for their parent. Up to two
+deliveries run at once, of the same shard or of two.
 
-In every state: nothing is counted twice, and whatever a delivery acknowledged is counted, is in the
-report, or is set aside. From every state: when all deliveries are killed and Lambda delivers the
-remaining records again, each record is counted exactly once and the report is exact.
+In every state, nothing is counted twice, and every acknowledged record is counted and in the report, or is
+set aside. From every state, all deliveries are killed and Lambda delivers the remaining records again: then
+each record is counted exactly once and the report is exact.
 """
 
 import unittest
@@ -37,9 +36,9 @@ Kept = tuple[str, Words, int]
 """A plan as a hashable value."""
 
 Cut = tuple[str, int, int]
-"""A delivery: shard, first record, end."""
+"""A delivery: shard, index of the first record, end."""
 LOSABLE = ("transaction", "fenced", "propose", "finish")
-"""Steps whose answer may be lost. Whether a publish took effect is the report's protocol's business."""
+"""Steps whose answer may be lost. Lost answers to a publish belong to the report's protocol."""
 CONDITIONAL = ("propose", "finish", "fenced")
 
 
@@ -49,7 +48,7 @@ def plan_of(kept: Kept | None) -> Plan | None:
 
 @dataclass(frozen=True)
 class World:
-    """The tables, the report, the queue and what Lambda knows, as one hashable value."""
+    """The tables, the report, the queue and Lambda's position, as one hashable value."""
 
     table: Words = ()
     report: Words = ()
@@ -60,7 +59,7 @@ class World:
     """Word and lane to the largest token."""
     set_aside: frozenset[tuple[str, str, str]] = frozenset()
     acknowledged: tuple[tuple[str, int], ...] = ()
-    """How many records of a shard."""
+    """The number of acknowledged records per shard."""
 
     def checkpoint(self, shard: str) -> tuple[str, Kept | None, int]:
         return next((found[1:] for found in self.checkpoints if found[0] == shard), ("", None, 0))
@@ -157,10 +156,10 @@ class Ports:
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
         once.add(self, marker, words, work)
-        return dict(words)  # the names alone matter
+        return dict(words)  # only the words matter, not their totals
 
     def add_fenced(self, fence: Fence, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """In an order of this delivery's own: the real ones are many at once."""
+        """The order depends on the delivery, as the real writes are concurrent."""
         for word in sorted(words, reverse=self.backwards):
             self.do("fenced", fence.lane, fence.token, word, words[word])
         return dict(words)
@@ -182,7 +181,7 @@ def malformed(number: int) -> Record:
 
 
 def keyed(number: int, key: str, *words: str) -> Record:
-    """Equal words under a key are the same text."""
+    """Records with the same words and key have the same text."""
     return text(number, *words, marker=once.marker(key, " ".join(words), 0, 9))
 
 
@@ -190,18 +189,18 @@ def keyed(number: int, key: str, *words: str) -> Record:
 class Scenario:
     shards: Mapping[str, Sequence[Record]]
     parents: Mapping[str, str] = field(default_factory=dict)
-    """Shard to the one that was split into it."""
+    """For each child shard, the parent that was split."""
     deliveries: int = 3
-    """In all, before the ones that deliver what is left."""
+    """Deliveries in all, without those that deliver the remaining records at the end."""
     at_once: int = 2
     lost_answers: int = 1
     chunk_words: int = once.CHUNK_WORDS
     plan_bytes: int = stream.MAX_PLAN_BYTES
     any_order: bool = False
-    """Whether Lambda may deliver records before it has delivered those before them."""
+    """Whether Lambda may deliver records before earlier ones are acknowledged."""
 
     def totals(self, numbers: Mapping[str, int]) -> dict[str, int]:
-        """The table when so many records of each shard are counted."""
+        """The table when `numbers` records of each shard are counted."""
         totals: Counter[str] = Counter()
         keys: set[str] = set()
         for shard, records in self.shards.items():
@@ -214,7 +213,7 @@ class Scenario:
         return totals
 
     def set_aside(self, numbers: Mapping[str, int]) -> set[tuple[str, str]]:
-        """Shard and sequence number of those that cannot be counted, of so many records of each."""
+        """Of `numbers` records of each shard, those that cannot be counted: shard and sequence number."""
         aside: set[tuple[str, str]] = set()
         digests: dict[str, str] = {}
         for shard, records in self.shards.items():
@@ -240,7 +239,7 @@ class Scenario:
         return not parent or world.acknowledged_of(parent) == len(self.shards[parent])
 
     def cuts(self, world: World) -> Iterator[Cut]:
-        """What Lambda may deliver next."""
+        """The deliveries that Lambda may make next."""
         for shard, records in self.shards.items():
             if self.is_open(world, shard):
                 latest = len(records) if self.any_order else world.acknowledged_of(shard) + 1
@@ -249,7 +248,7 @@ class Scenario:
                         yield shard, first, end
 
     def problem(self, world: World) -> str | None:
-        """What is wrong with a world at any moment."""
+        """A problem that no world may have at any moment."""
         acknowledged = dict(world.acknowledged)
         table, most = dict(world.table), self.totals(self.everything())
         for word, times in self.totals(acknowledged).items():
@@ -357,7 +356,7 @@ SCENARIOS = {
     "keyed texts in two transactions": Scenario(
         {"s": [keyed(1, "x", "a", "k"), text(2, "b")]}, chunk_words=1, deliveries=2
     ),
-    # A child's sequence numbers are larger than its parent's; the protocol does not rely on it.
+    # A child's sequence numbers are larger than its parent's, but the protocol does not rely on this.
     "a split": Scenario(
         {"parent": [text(2, "a")], "left": [text(1, "b")], "right": [text(2, "k")]},
         {"left": "parent", "right": "parent"},
@@ -398,7 +397,7 @@ class PublishesLast(MovesTheCheckpointFirst):
 
 
 class KeepsNoWords(Stream):
-    """A plan says how far it goes; its words are those of the batch at hand."""
+    """A plan has only its end; its words are taken from the current batch."""
 
     def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
         while True:
@@ -412,7 +411,7 @@ class KeepsNoWords(Stream):
 
 
 class KeepsNoPlan(MovesTheCheckpointFirst):
-    """The checkpoint alone, moved when the batch is counted."""
+    """Has only the checkpoint, which moves after the batch is counted."""
 
     def count(self, shard: str, records: Sequence[Record], work: Work) -> None:
         while True:
@@ -444,7 +443,7 @@ class CountsKeyedTextsLast(Stream):
 
 
 class BrokenProtocols(unittest.TestCase):
-    """Each rule is needed: without it the explorer finds a wrong state."""
+    """Each rule is needed: without it, the explorer finds a wrong state."""
 
     def assert_caught(self, scenario: str, **broken: Any) -> None:
         self.assertIsNotNone(explore(SCENARIOS[scenario], **broken).problem)
@@ -460,7 +459,7 @@ class BrokenProtocols(unittest.TestCase):
             with self.subTest(variant.__name__):
                 self.assert_caught(scenario, protocol=variant)
 
-    def test_a_checkpoint_without_compare_and_set_is_caught(self) -> None:
+    def test_a_checkpoint_without_compare_and_swap_is_caught(self) -> None:
         for missing in (["propose"], ["finish"], ["propose", "finish"]):
             with self.subTest(missing):
                 conditional = frozenset(CONDITIONAL) - frozenset(missing)
@@ -474,7 +473,7 @@ class BrokenProtocols(unittest.TestCase):
         with mock.patch.object(stream, "next_token", return_value=1):
             self.assert_caught("batches cut anywhere")
 
-    def test_a_lane_of_two_shards_is_caught(self) -> None:
+    def test_a_lane_shared_by_two_shards_is_caught(self) -> None:
         with mock.patch.object(stream, "lane_of", return_value="s"):
             self.assert_caught("a split, shared word")
 
@@ -485,6 +484,6 @@ class BrokenProtocols(unittest.TestCase):
         with mock.patch.object(stream, "total", all_words):
             self.assert_caught("a key twice")
 
-    def test_records_before_their_predecessors_are_more_than_it_can_take(self) -> None:
+    def test_delivery_out_of_order_is_not_supported(self) -> None:
         """Lambda must deliver a shard in order, so `parallelization_factor` must stay 1."""
         self.assertIsNotNone(explore(Scenario({"s": SHARED_WORD}, any_order=True)).problem)

@@ -1,4 +1,4 @@
-"""A whole book by each way in gives the same table and report, the ones that uniseg's words give."""
+"""A whole book gives the same table and report by each way in: those of the words that uniseg finds."""
 
 import gzip
 import json

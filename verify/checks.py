@@ -470,7 +470,7 @@ def the_stream_counts_records(place: Place) -> str:
 
 
 @check(CHANGES, "Without enable_page, there is no page", NO_PAGE)
-def the_page_can_be_turned_off(place: Place) -> str:
+def there_is_no_page_without_enable_page(place: Place) -> str:
     """The next apply restores the page."""
     place.apply(refresh=False, enable_page=False)
     return place.eventually(lambda: without_the_page(place), lambda seen: seen == NO_PAGE)

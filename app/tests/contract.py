@@ -1,5 +1,5 @@
-"""What DynamoDB and S3 must do for the adapters, as tests: run on the fakes by test_contract.py
-and on moto by tests/test_contract_on_moto.py, so that the fakes cannot lie."""
+"""The behaviour that the adapters need from AWS, as tests. test_contract.py runs them on the fakes,
+tests/test_contract_on_moto.py on moto, so that the fakes cannot lie."""
 
 # mypy: disable-error-code="attr-defined"
 
@@ -33,7 +33,7 @@ MARKER = once.marker("key", "text", NOW, LATER)
 
 
 class CountsContract:
-    """A TestCase beside it provides `self.counts`, over an empty table."""
+    """The TestCase that uses this provides `self.counts` on an empty table."""
 
     counts: DynamoDBCounts
 
@@ -47,7 +47,7 @@ class CountsContract:
         self.assertEqual(self.add({"a": 2, "b": 1}), {"a": 2, "b": 1})
         self.assertEqual(self.add({"a": 3}), {"a": 5})
 
-    def test_an_empty_table_scans_as_nothing(self) -> None:
+    def test_a_scan_of_an_empty_table_finds_nothing(self) -> None:
         self.assertEqual(self.everything(), {})
 
     def test_scan_finds_every_word_whatever_its_script(self) -> None:
@@ -63,32 +63,32 @@ class CountsContract:
         self.assertEqual(sum(map(len, pages)), len(words))
         self.assertEqual({word: times for page in pages for word, times in page.items()}, words)
 
-    def test_adds_at_the_same_time_all_count(self) -> None:
+    def test_concurrent_adds_all_count(self) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self.add, [{"a": 1, "b": 2, "c": 3}] * 40))
         self.assertEqual(self.everything(), {"a": 40, "b": 80, "c": 120})
 
 
 class FencesContract:
-    """A TestCase beside it provides `self.counts`, over an empty table."""
+    """The TestCase that uses this provides `self.counts` on an empty table."""
 
     counts: DynamoDBCounts
 
     def add(self, words: dict[str, int], token: int, lane: str = "lane") -> dict[str, int]:
         return self.counts.add_fenced(Fence(lane, token), words, Work())
 
-    def test_what_a_lane_has_written_is_not_written_again_and_the_totals_are_returned(self) -> None:
+    def test_a_lane_writes_a_set_once_and_returns_the_totals(self) -> None:
         self.assertEqual(self.add({"a": 2, "b": 1}, 5), {"a": 2, "b": 1})
         self.assertEqual(self.add({"a": 2, "b": 1, "c": 1}, 5), {"a": 2, "b": 1, "c": 1})
         self.assertEqual(self.add({"a": 2, "b": 1}, 5), {"a": 2, "b": 1})
 
-    def test_a_larger_token_is_written_and_a_smaller_one_is_late(self) -> None:
+    def test_a_larger_token_is_written_and_a_smaller_one_is_refused(self) -> None:
         self.add({"a": 1}, 9)
         self.assertEqual(self.add({"a": 1}, 10), {"a": 2})
         for late in (2, 9, 10):
             self.assertEqual(self.add({"a": 1}, late), {"a": 2})
 
-    def test_lanes_and_other_writes_do_not_see_each_other(self) -> None:
+    def test_lanes_and_unfenced_writes_do_not_affect_each_other(self) -> None:
         self.counts.add({"a": 1}, Work())
         self.assertEqual(self.add({"a": 1}, 9), {"a": 2})
         self.assertEqual(self.add({"a": 1}, 1, "other"), {"a": 3})
@@ -102,7 +102,7 @@ class FencesContract:
         self.add({"a": 1}, next_token(0))
         self.assertEqual(self.add({"a": 1}, next_token(10**15)), {"a": 2})
 
-    def test_the_same_set_at_the_same_time_is_written_once(self) -> None:
+    def test_concurrent_writes_of_a_set_add_it_once(self) -> None:
         words = {f"w{number:03}": 2 for number in range(20)}
         with ThreadPoolExecutor(8) as pool:
             for totals in pool.map(lambda _: self.add(words, 1), range(8)):
@@ -110,7 +110,7 @@ class FencesContract:
 
 
 class LedgerContract:
-    """A TestCase beside it provides `self.counts`, over empty tables."""
+    """The TestCase that uses this provides `self.counts` on empty tables."""
 
     counts: DynamoDBCounts
 
@@ -119,7 +119,7 @@ class LedgerContract:
             return self.counts.add(words, Work())
         return self.counts.add_once(marker, words, Work())
 
-    def test_under_a_marker_words_are_added_once_and_the_totals_are_read_back(self) -> None:
+    def test_with_a_marker_words_are_added_once_and_the_totals_are_returned(self) -> None:
         self.assertEqual(self.add(MARKER, {"a": 2, "b": 1}), {"a": 2, "b": 1})
         self.assertEqual(self.add(None, {"a": 5}), {"a": 7})
         self.assertEqual(self.add(MARKER, {"a": 2, "b": 1}), {"a": 7, "b": 1})
@@ -140,12 +140,12 @@ class LedgerContract:
             self.add(once.marker("key", "Text", NOW, LATER), {"a": 1, "b": 1})
         self.assertEqual(self.add(None, {"a": 1, "b": 1}), {"a": 3, "b": 1})
 
-    def test_texts_of_more_words_than_a_transaction_takes(self) -> None:
+    def test_a_text_of_more_words_than_a_transaction_allows(self) -> None:
         words = {f"w{number:03}": number + 1 for number in range(250)}
         for _ in range(2):
             self.assertEqual(self.add(MARKER, words), words)
 
-    def test_an_invalid_marker_is_replaced_although_it_is_still_there(self) -> None:
+    def test_an_invalid_marker_is_replaced_before_it_is_deleted(self) -> None:
         self.add(once.marker("key", "text", 0, valid_until=1), {"a": 2})
         self.assertEqual(self.add(once.marker("key", "Text", NOW, LATER), {"a": 1}), {"a": 3})
 
@@ -157,13 +157,15 @@ class LedgerContract:
         found = self.counts._ledger.write(replace(first, chunk=1), {"w099": 1}, Work())
         self.assertEqual(found, replace(first, chunk=1))
 
-    def test_a_request_during_which_the_markers_become_invalid_counts_nothing_again(self) -> None:
+    def test_markers_that_become_invalid_during_a_request_still_prevent_double_counting(
+        self,
+    ) -> None:
         words = {f"w{number:03}": 1 for number in range(250)}
         self.add(replace(MARKER, asked_at=0, valid_until=1), words)
         self.assertEqual(self.add(replace(MARKER, asked_at=1), words), words)
         self.assertEqual(self.add(replace(MARKER, asked_at=2), words), dict.fromkeys(words, 2))
 
-    def test_the_same_text_at_the_same_time_is_counted_once(self) -> None:
+    def test_concurrent_requests_with_the_same_text_count_it_once(self) -> None:
         words = {f"w{number:03}": 2 for number in range(120)}
         with ThreadPoolExecutor(8) as pool:
             for totals in pool.map(lambda _: self.add(MARKER, words), range(8)):
@@ -171,38 +173,38 @@ class LedgerContract:
 
 
 class ReportsContract:
-    """A TestCase beside it provides `self.reports`, over an empty bucket, and `self.bucket`, which can put an object."""
+    """The TestCase that uses this provides `self.reports` on an empty bucket, and `self.bucket`, which can put an object."""
 
     reports: S3Reports
 
-    def test_nothing_is_read_before_the_first_publish(self) -> None:
+    def test_there_is_no_report_before_the_first_publish(self) -> None:
         self.assertEqual(self.reports.read(Work()), Published())
 
-    def test_what_is_published_is_read(self) -> None:
+    def test_a_published_report_can_be_read(self) -> None:
         report = Report((("don't", 3), ("हिन्दी", 3), ("好", 1)), 7)
         published = self.reports.publish(report, None, Work())
         self.assertEqual(self.reports.read(Work()), published)
         self.assertEqual(published.report, report)
 
-    def test_the_first_publish_conflicts_with_another_first(self) -> None:
+    def test_a_first_publish_conflicts_with_another_first_publish(self) -> None:
         self.reports.publish(ONE, None, Work())
         with self.assertRaises(Conflict):
             self.reports.publish(TWO, None, Work())
         self.assertEqual(self.reports.read(Work()).report, ONE)
 
-    def test_a_publish_against_the_read_etag_replaces(self) -> None:
+    def test_a_publish_with_the_current_etag_replaces_the_report(self) -> None:
         self.reports.publish(ONE, None, Work())
         self.reports.publish(TWO, self.reports.read(Work()).etag, Work())
         self.assertEqual(self.reports.read(Work()).report, TWO)
 
-    def test_a_publish_against_an_older_etag_conflicts(self) -> None:
+    def test_a_publish_with_an_older_etag_conflicts(self) -> None:
         old = self.reports.publish(ONE, None, Work()).etag
         self.reports.publish(TWO, old, Work())
         with self.assertRaises(Conflict):
             self.reports.publish(ONE, old, Work())
         self.assertEqual(self.reports.read(Work()).report, TWO)
 
-    def test_what_this_product_did_not_write_is_no_report_but_can_be_replaced(self) -> None:
+    def test_an_object_of_another_program_is_no_report_but_can_be_replaced(self) -> None:
         good = b'{"top10words": [{"word": "a", "times": 1}]}'
         for body, metadata in [
             (b"", {}),
@@ -222,7 +224,7 @@ class ReportsContract:
 
 
 class CheckpointsContract:
-    """A TestCase beside it provides `self.checkpoints`, over an empty table of markers."""
+    """The TestCase that uses this provides `self.checkpoints` on an empty table of markers."""
 
     checkpoints: DynamoDBCheckpoints
     PLAN = Plan("04", {"b": 2, "a": 1, "हिन्दी": 1}, 7)
@@ -236,7 +238,7 @@ class CheckpointsContract:
     def finish(self, plan: Plan, shard: str = "shard") -> None:
         self.checkpoints.finish(shard, plan, Work())
 
-    def test_before_the_first_plan_nothing_is_done(self) -> None:
+    def test_before_the_first_plan_the_checkpoint_is_empty(self) -> None:
         self.assertEqual(self.read(), Checkpoint())
 
     def test_a_plan_is_read_as_it_was_recorded_with_its_words_in_order(self) -> None:
@@ -253,7 +255,7 @@ class CheckpointsContract:
         self.propose("04", after)
         self.assertEqual(self.read(), Checkpoint("04", after, 8))
 
-    def test_a_plan_is_recorded_only_where_it_begins_and_if_there_is_none(self) -> None:
+    def test_a_plan_is_recorded_only_at_its_checkpoint_and_if_there_is_no_other(self) -> None:
         self.propose("", self.PLAN)
         for done in ("", "03", "04"):
             with self.assertRaises(Superseded):
@@ -265,7 +267,7 @@ class CheckpointsContract:
                 self.propose(done, Plan("05", {"c": 1}, 8))
         self.assertEqual(self.read(), Checkpoint("04", None, 7))
 
-    def test_only_the_plan_that_is_there_is_finished(self) -> None:
+    def test_only_the_recorded_plan_can_be_finished(self) -> None:
         with self.assertRaises(Superseded):
             self.finish(self.PLAN)
         self.propose("", self.PLAN)
@@ -276,13 +278,13 @@ class CheckpointsContract:
             self.finish(self.PLAN)
         self.assertEqual(self.read(), Checkpoint("04", None, 7))
 
-    def test_each_shard_has_its_own(self) -> None:
+    def test_each_shard_has_its_own_checkpoint(self) -> None:
         self.propose("", self.PLAN)
         self.assertEqual(self.read("other"), Checkpoint())
         self.propose("", Plan("02", {}, 8), "other")
         self.assertEqual(self.read(), Checkpoint("", self.PLAN, 7))
 
-    def test_of_many_plans_at_once_one_is_recorded(self) -> None:
+    def test_of_many_concurrent_plans_one_is_recorded(self) -> None:
         def propose(number: int) -> bool:
             try:
                 self.propose("", Plan(f"{number:02}", {"a": number}, 7))
@@ -298,14 +300,14 @@ class CheckpointsContract:
 
 
 class LanesContract:
-    """A TestCase beside it provides `self.lanes`, over an empty table of markers."""
+    """The TestCase that uses this provides `self.lanes` on an empty table of markers."""
 
     lanes: DynamoDBLanes
 
     def take(self, upload: Upload) -> Fence | None:
         return self.lanes.take(upload, Work())
 
-    def test_a_file_holds_its_lane_until_that_is_released(self) -> None:
+    def test_a_file_holds_its_lane_until_it_releases_it(self) -> None:
         upload = Upload("inbox", "name é", "v1", "etag")
         fence = self.take(upload)
         assert fence
@@ -327,7 +329,7 @@ class LanesContract:
         together = [self.take(Upload("inbox", f"file {n}", "v2")) for n in range(len(LANES))]
         self.assertEqual({fence.lane for fence in together if fence}, set(LANES))
 
-    def test_versions_are_files_of_their_own(self) -> None:
+    def test_each_version_is_a_separate_file(self) -> None:
         uploads = [
             Upload("inbox", "key", "v1", "abc"),
             Upload("inbox", "key", "v2", "abc"),
@@ -338,7 +340,7 @@ class LanesContract:
         ]
         self.assertEqual(len({self.take(upload) for upload in uploads}), len(uploads))
 
-    def test_while_all_lanes_are_held_a_file_waits(self) -> None:
+    def test_a_file_waits_while_all_lanes_are_held(self) -> None:
         held = [Upload("inbox", f"file {number}", "v1") for number in range(len(LANES))]
         fences = [self.take(upload) for upload in held]
         late = Upload("inbox", "late", "v1")
@@ -358,7 +360,7 @@ class LanesContract:
             self.take(Upload("inbox", "late", "v1"))
         self.assertEqual(raised.exception.upload, Upload("inbox", "crashed", "v1", "etag"))
 
-    def test_a_clock_that_is_behind_takes_a_lane_nevertheless(self) -> None:
+    def test_an_instance_whose_clock_is_behind_can_take_a_lane(self) -> None:
         ahead = Upload("inbox", "ahead", "v1")
         with (
             mock.patch.object(lanes, "LANES", ["i0"]),
@@ -371,20 +373,20 @@ class LanesContract:
             second = self.take(Upload("inbox", "behind", "v1"))
         self.assertEqual(second, replace(first, token=first.token + 1))
 
-    def test_many_files_at_once_hold_different_lanes(self) -> None:
+    def test_concurrent_files_hold_different_lanes(self) -> None:
         uploads = [Upload("inbox", f"file {number}", "v1") for number in range(len(LANES))]
         with ThreadPoolExecutor(8) as pool:
             taken = list(pool.map(self.take, uploads))
         self.assertEqual(len({fence.lane for fence in taken if fence}), len(LANES))
 
-    def test_many_announcements_of_a_file_at_once_hold_one_lane(self) -> None:
+    def test_concurrent_notifications_of_a_file_hold_one_lane(self) -> None:
         upload = Upload("inbox", "key", "v1")
         with ThreadPoolExecutor(8) as pool:
             self.assertEqual(len(set(pool.map(self.take, [upload] * 8))), 1)
 
 
 class FilesContract:
-    """A TestCase beside it provides `self.files`, over an empty bucket with versions, and
+    """The TestCase that uses this provides `self.files` on an empty bucket with versions, and
     `self.bucket`, which can put and delete an object."""
 
     files: S3Files
@@ -408,7 +410,7 @@ class FilesContract:
     def test_an_empty_file_has_no_bytes(self) -> None:
         self.assertEqual(self.files.read(self.put(b""), 0, 4, Work()), (b"", 0))
 
-    def test_what_was_announced_is_read_whatever_was_uploaded_since(self) -> None:
+    def test_the_announced_version_is_read_even_after_a_newer_upload(self) -> None:
         old = self.put(b"old")
         new = self.put(b"newer")
         self.assertEqual(self.files.read(old, 0, 9, Work()), (b"old", 3))
@@ -428,7 +430,7 @@ class FilesContract:
         self.files.tag(old, "counted", Work())
         self.assertEqual((self.tags(old), self.tags(new)), ({"wordtally": "counted"}, {}))
 
-    def test_a_deleted_file_is_gone(self) -> None:
+    def test_a_deleted_file_raises_gone(self) -> None:
         upload = self.put(b"a")
         self.bucket.delete_object(Bucket="inbox", Key=upload.key, VersionId=upload.version_id)
         with self.assertRaises(Gone):
@@ -440,7 +442,7 @@ class FilesContract:
 
 
 class QueuesContract:
-    """A TestCase beside it provides `self.producer`, `self.failures`, and what is in both:
+    """The TestCase that uses this provides `self.producer`, `self.failures`, and their contents:
     `self.records()` and `self.messages()`."""
 
     producer: KinesisStream
@@ -452,7 +454,7 @@ class QueuesContract:
             self.producer.append(record, Work())
         self.assertEqual(sorted(self.records()), sorted(sent))
 
-    def test_what_is_set_aside_is_named_and_counted(self) -> None:
+    def test_a_record_that_is_set_aside_is_reported_and_counted(self) -> None:
         work = Work()
         self.failures("arn:aws:kinesis:stream/texts\nshardId-1", "0" * 40 + "49", "not_utf8", work)
         self.assertEqual(work.set_aside, 1)

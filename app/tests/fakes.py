@@ -1,7 +1,7 @@
-"""In-memory stand-ins for the client of AWS, exact as far as contract.py checks them on moto.
+"""In-memory fakes of the client of AWS. contract.py checks their behaviour on moto.
 
-Each can be broken on purpose: `client.faults[operation]` is a list of errors (None: no error) that
-its next calls raise, one each, instead of taking effect.
+Each can be broken on purpose: `client.faults[operation]` is a list with an error or None for each of
+the next calls. A call with an error raises it and has no effect.
 """
 
 import re
@@ -37,13 +37,13 @@ def timed_out(operation: str) -> AwsError:
 
 
 def cancelled(*codes: str) -> AwsError:
-    """A cancelled transaction; a code per action."""
+    """A cancelled transaction, with a code per action."""
     reasons = [{"Code": code} for code in codes]
     return refused("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
 
 
 class FakeClient:
-    """Implements aws.client.Client, without retries and one call after the other."""
+    """Implements aws.client.Client without retries. The calls of a batch run in sequence."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -71,7 +71,7 @@ class FakeClient:
         return answers
 
     def call(self, operation: str, parameters: Parameters) -> Answer:
-        """Take note of the call; raise the fault that is due."""
+        """Record the call, and raise its fault if there is one."""
         with self.lock:
             self.calls.append(operation)
             self.notice(operation)
@@ -90,7 +90,7 @@ class FakeClient:
 class FakeDynamoDB(FakeClient):
     """A table of words, scanned in pages of `page_size` items, and a table of markers and checkpoints.
 
-    `malformed` are items that somebody else put there: word to its attribute `times`, None without.
+    `malformed` has items that another program wrote: word to the attribute `times`, None if missing.
     """
 
     page_size = 3
@@ -228,7 +228,7 @@ class FakeDynamoDB(FakeClient):
 
 
 def place_of(action: Mapping[str, Any]) -> tuple[str, int]:
-    """Of a marker; there is none where a word is."""
+    """Key and chunk of the item of a marker; the same value for the items of all words."""
     key = action.get("Key") or action["Item"]
     return (key["key"]["S"], int(key["chunk"]["N"])) if "key" in key else ("", 0)
 
@@ -277,7 +277,7 @@ class FakeS3(FakeClient):
         self.versioned = versioned
         self.writes = 0
         self.objects: dict[str, dict[str, Any]] = {}
-        """The latest version of each."""
+        """The latest version of each object."""
         self.versions: dict[tuple[str, str], dict[str, Any]] = {}
 
     def _object(self, operation: str, key: str, version_id: str | None) -> dict[str, Any]:
@@ -313,9 +313,9 @@ class FakeS3(FakeClient):
         return {}
 
     def delete_object(self, *, Bucket: str, Key: str, VersionId: str) -> None:
-        """For good, as the lifecycle rule does."""
-        gone = self.versions.pop((Key, VersionId))
-        if self.objects[Key] is gone:
+        """Delete a version permanently, as the lifecycle rule does."""
+        deleted = self.versions.pop((Key, VersionId))
+        if self.objects[Key] is deleted:
             del self.objects[Key]
 
     def put_object(
@@ -375,7 +375,7 @@ class FakeSqs(FakeClient):
 
 
 def counts_over(table: FakeClient) -> DynamoDBCounts:
-    """The adapter over a fake, without pauses."""
+    """The adapter on a fake, without pauses."""
     calls = Calls(table)
     ledger = DynamoDBLedger(calls, "words", "markers", pause=lambda *_: None)
     return DynamoDBCounts(calls, "words", ledger)

@@ -1,4 +1,4 @@
-"""The fakes keep the contract that the adapters rely on."""
+"""The fakes keep the contract that the adapters need."""
 
 import unittest
 

@@ -1,4 +1,4 @@
-"""The words table's adapter. What it shares with moto is in contract.py."""
+"""The adapter of the words table. Tests that also run on moto are in contract.py."""
 
 import threading
 import time
@@ -24,11 +24,11 @@ class Add(unittest.TestCase):
         self.assertEqual(self.table.calls, ["UpdateItem"] * 3)
         self.assertEqual(work.upserts, 3)
 
-    def test_no_words_no_calls(self) -> None:
+    def test_no_words_need_no_calls(self) -> None:
         self.assertEqual(self.counts.add({}, Work()), {})
         self.assertEqual(self.table.calls, [])
 
-    def test_after_a_failure_the_log_says_how_far_it_got(self) -> None:
+    def test_after_a_failure_the_log_has_the_progress(self) -> None:
         for error in [refused("UpdateItem", "Throttling"), refused("UpdateItem", "AccessDenied")]:
             self.table.faults["UpdateItem"] = [None, None, error]
             work = Work()
@@ -36,7 +36,7 @@ class Add(unittest.TestCase):
                 self.counts.add({f"w{number}": 1 for number in range(9)}, work)
             self.assertEqual(work.upserts, 2)
 
-    def test_retried_calls_are_figures_of_the_request(self) -> None:
+    def test_retried_calls_are_counted_for_the_request(self) -> None:
         class Retrying(FakeDynamoDB):
             def call_each(self, operation: str, parameters: Any, until: float, retried: Any) -> Any:  # type: ignore[override]
                 for code in ["Throttling", "Throttling", "TransactionConflictException"]:
@@ -54,7 +54,7 @@ class Add(unittest.TestCase):
         self.assertEqual(self.counts.add({"a": 1, "b": 1}, work), {"a": 1})
         self.assertEqual((work.upserts, work.malformed_items), (2, 1))
 
-    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+    def test_an_unreadable_answer_is_an_outage(self) -> None:
         attributes: list[Any] = [{}, {"times": {"S": "1"}}, {"times": {"N": "many"}}]
         for answer in [{}, *({"Attributes": each} for each in attributes)]:
             patched = mock.patch.dict(
@@ -77,14 +77,16 @@ class Scan(unittest.TestCase):
         self.table.items = {"x" * length: 1 for length in range(1, 30)}
         self.counts = counts_over(self.table)
 
-    def test_a_small_table_is_one_segment_and_one_that_may_be_large_is_several(self) -> None:
+    def test_a_small_table_is_scanned_in_one_segment_and_a_possibly_large_one_in_several(
+        self,
+    ) -> None:
         self.table.page_size = 100
         for expected, calls in [(29, 1), (PAGE_WORDS, 1), (PAGE_WORDS + 1, 4)]:
             self.table.calls.clear()
             list(self.counts.scan(expected, Work()))
             self.assertEqual(len(self.table.calls), calls, expected)
 
-    def test_a_table_of_unknown_size_is_several_only_if_it_is_more_than_a_page(self) -> None:
+    def test_a_table_of_unknown_size_is_segmented_only_if_it_exceeds_a_page(self) -> None:
         for page_size, calls in [(100, 1), (29, 1), (28, 1 + SEGMENTS)]:
             self.table.page_size = page_size
             self.table.calls.clear()
@@ -92,7 +94,7 @@ class Scan(unittest.TestCase):
             self.assertEqual(sorted(found), sorted(self.table.items))
             self.assertEqual(len(self.table.calls), calls, page_size)
 
-    def test_an_empty_table_of_unknown_size_is_one_call(self) -> None:
+    def test_an_empty_table_of_unknown_size_takes_one_call(self) -> None:
         self.table.items = {}
         self.assertEqual(list(self.counts.scan(None, Work())), [{}])
         self.assertEqual(self.table.calls, ["Scan"])
@@ -104,7 +106,7 @@ class Scan(unittest.TestCase):
         self.assertEqual(found, self.table.items)
         self.assertEqual(work.malformed_items, 3)
 
-    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+    def test_an_unreadable_answer_is_an_outage(self) -> None:
         answers: list[Any] = [{}, {"Items": 5}, {"Items": [{}]}, {"Items": [{"word": {"N": "1"}}]}]
         for answer in answers:
             patched = mock.patch.dict(
@@ -114,7 +116,7 @@ class Scan(unittest.TestCase):
                 list(self.counts.scan(29, Work()))
             self.assertEqual(str(raised.exception), "Scan: unreadable answer")
 
-    def test_segments_are_read_at_the_same_time(self) -> None:
+    def test_segments_are_read_concurrently(self) -> None:
         together = threading.Barrier(SEGMENTS)
 
         class Meeting(FakeDynamoDB):
@@ -124,7 +126,7 @@ class Scan(unittest.TestCase):
 
         self.assertEqual(len(list(counts_over(Meeting()).scan(PAGE_WORDS + 1, Work()))), SEGMENTS)
 
-    def test_no_page_is_asked_for_after_the_deadline(self) -> None:
+    def test_no_page_is_requested_after_the_deadline(self) -> None:
         work = Work()
         with self.assertRaisesRegex(Unavailable, "out of time"):
             for _ in self.counts.scan(29, work):
@@ -168,12 +170,12 @@ class Errors(unittest.TestCase):
             with self.assertRaisesRegex(Unavailable, f"^Scan: {detail}$"):
                 list(self.counts.scan(0, Work()))
 
-    def test_other_refusals_are_errors_of_ours(self) -> None:
+    def test_other_refusals_are_aws_errors(self) -> None:
         self.table.faults["UpdateItem"] = [refused("UpdateItem", "AccessDeniedException")]
         with self.assertRaisesRegex(AwsError, "^UpdateItem: AccessDeniedException$"):
             self.counts.add({"a": 1}, Work())
 
-    def test_anything_else_passes_unchanged(self) -> None:
+    def test_other_exceptions_pass_unchanged(self) -> None:
         self.table.faults["UpdateItem"] = [ZeroDivisionError()]
         with self.assertRaises(ZeroDivisionError):
             self.counts.add({"a": 1}, Work())

@@ -117,7 +117,7 @@ class Request(OnFakes):
         self.assertEqual(status, 200)
         self.assertEqual(len(self.table.items), 10_000)
 
-    def test_a_throttled_or_unavailable_service_is_503(self) -> None:
+    def test_any_throttled_or_unavailable_call_is_503(self) -> None:
         for client, operation in [
             (self.table, "UpdateItem"),
             (self.table, "Scan"),

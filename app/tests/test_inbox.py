@@ -82,7 +82,7 @@ class Count(OnFakes):
                 ):
                     self.assert_counted(body, expected)
 
-    def test_it_is_read_in_blocks(self) -> None:
+    def test_a_file_is_read_in_blocks(self) -> None:
         with mock.patch.object(inbox, "BLOCK_BYTES", 64):
             self.assert_counted(b"a b " * 40, {"a": 40, "b": 40})
         self.assertEqual(self.files.calls.count("GetObject"), 3)
@@ -93,12 +93,12 @@ class Count(OnFakes):
             self.assertEqual(instance.count(upload, Work()), {"a": 1, "b": 1})
         self.assertEqual(self.table.items, {"a": 1, "b": 1})
 
-    def test_each_upload_counts_even_of_the_same_text_under_the_same_name(self) -> None:
+    def test_each_upload_is_counted_even_with_the_same_text_and_name(self) -> None:
         for upload in (self.put(b"a"), self.put(b"a"), self.put(b"a", "other")):
             self.inbox.count(upload, Work())
         self.assertEqual(self.table.items, {"a": 3})
 
-    def test_what_a_failure_interrupted_is_finished_by_a_retry(self) -> None:
+    def test_a_retry_finishes_a_file_after_a_failure(self) -> None:
         counted = {f"w{number:03}": 1 for number in range(250)}
         for operation, client, calls in [
             ("GetObject", "files", 1),
@@ -121,7 +121,7 @@ class Count(OnFakes):
                     self.assertEqual(self.table.items, counted)
                     self.assertEqual(self.tags(upload)["wordtally"], "counted")
 
-    def test_a_deleted_file_is_gone_and_nothing_is_written(self) -> None:
+    def test_a_deleted_file_raises_gone_and_nothing_is_written(self) -> None:
         upload = self.put(b"a")
         self.files.delete_object(Bucket="inbox", Key="file", VersionId=upload.version_id or "")
         with self.assertRaises(Gone):
@@ -148,7 +148,7 @@ class Count(OnFakes):
 
 
 class AbandonedFiles(OnFakes):
-    """A crash leaves a file with its lane, and Lambda has given it up."""
+    """After a crash, a file still holds its lane, and Lambda has stopped retrying."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -160,7 +160,7 @@ class AbandonedFiles(OnFakes):
             self.inbox.count(self.abandoned, Work())
         self.assertEqual(self.table.items, {"a": 1})
 
-    def test_the_next_file_that_needs_the_lane_finishes_it(self) -> None:
+    def test_the_next_file_that_needs_the_lane_finishes_the_abandoned_file(self) -> None:
         self.instance().count(self.put(b"a d", "next"), Work())
         self.assertEqual(self.table.items, {"a": 2, "b": 1, "c": 1, "d": 1})
         self.assertEqual(self.tags(self.abandoned)["wordtally"], "counted")
@@ -169,14 +169,14 @@ class AbandonedFiles(OnFakes):
         report = reports_over(self.reports).read(Work()).report
         self.assertEqual(dict(report.top) if report else {}, self.table.items)
 
-    def test_a_deleted_one_blocks_no_lane(self) -> None:
+    def test_a_deleted_file_blocks_no_lane(self) -> None:
         self.files.delete_object(
             Bucket="inbox", Key="file", VersionId=self.abandoned.version_id or ""
         )
         self.inbox.count(self.put(b"a d", "next"), Work())
         self.assertEqual(self.table.items, {"a": 2, "d": 1})
 
-    def test_its_own_retry_comes_first_or_later(self) -> None:
+    def test_a_retry_of_the_abandoned_file_finishes_it(self) -> None:
         self.instance().count(self.abandoned, Work())
         self.assertEqual(self.table.items, {"a": 1, "b": 1, "c": 1})
         self.inbox.count(self.put(b"a d", "next"), Work())
@@ -184,7 +184,7 @@ class AbandonedFiles(OnFakes):
 
 
 class Refusals(OnFakes):
-    def test_what_is_not_utf8(self) -> None:
+    def test_a_file_that_is_not_utf8(self) -> None:
         late = b"good words " * 10_000
         for body in [b"\xff", "naïve".encode("latin-1"), "a".encode("utf-16"), late + b"\xc3"]:
             self.assert_refused(body, "not_utf8")
@@ -207,13 +207,13 @@ class Refusals(OnFakes):
         self.assertEqual(self.files.calls.count("GetObject"), 2)
         self.inbox.count(self.put(b"a b c a b c"), Work())
 
-    def test_a_file_that_is_too_large_is_refused_at_its_first_block(self) -> None:
+    def test_a_file_that_is_too_large_is_refused_after_its_first_block(self) -> None:
         with mock.patch.object(inbox, "MAX_BYTES", 100), mock.patch.object(inbox, "BLOCK_BYTES", 9):
             self.assert_refused(b"a" * 101, "too_large")
             self.assertEqual(self.files.calls.count("GetObject"), 1)
             self.inbox.count(self.put(b"ab " * 33 + b"c"), Work())
 
-    def test_a_small_file_that_becomes_too_large_is_refused_without_holding_it(self) -> None:
+    def test_a_small_file_that_decompresses_to_too_much_is_refused_with_little_memory(self) -> None:
         bomb = zlib.compressobj(wbits=31)
         body = bomb.compress(b"\n" * 16_000_001) + bomb.flush()
         self.assertLess(len(body), 20_000)
@@ -231,7 +231,7 @@ class Refusals(OnFakes):
         self.assert_refused(good + b"rubbish", "damaged_gzip")
         self.assert_refused(good[:-5] + b"\0" + good[-4:], "damaged_gzip")  # its checksum
 
-    def test_a_refused_file_that_is_deleted_meanwhile_is_refused_all_the_same(self) -> None:
+    def test_a_refused_file_is_refused_even_if_it_is_deleted_meanwhile(self) -> None:
         self.files.faults["GetObjectTagging"] = [refused("GetObjectTagging", "NoSuchVersion", 404)]
         with self.assertRaises(Refused):
             self.inbox.count(self.put(b"!"), Work())
@@ -252,7 +252,7 @@ def notification(key: str, **more: str) -> dict[str, Any]:
 
 
 class Notifications(unittest.TestCase):
-    def test_names_are_decoded_as_a_form(self) -> None:
+    def test_names_are_decoded_like_form_fields(self) -> None:
         for encoded, key in {
             "book.txt": "book.txt",
             "a+b%2Bc": "a b+c",
@@ -262,6 +262,6 @@ class Notifications(unittest.TestCase):
             (upload,) = uploads_of(notification(encoded, versionId="v1"))
             self.assertEqual(upload, Upload("inbox", key, "v1", "abc"))
 
-    def test_without_versions_an_upload_is_told_by_its_etag(self) -> None:
+    def test_without_versions_an_upload_is_identified_by_its_etag(self) -> None:
         (upload,) = uploads_of(notification("key"))
         self.assertEqual(upload, Upload("inbox", "key", None, "abc"))

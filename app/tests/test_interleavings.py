@@ -1,13 +1,14 @@
 """The report's protocol under every schedule of concurrent requests.
 
-The real `ranking.Ranking` runs against ports whose every step (one word's ADD, one read, one page of
-a scan, one publish) takes effect at a moment the explorer chooses. An instance is deterministic given
-the order and the results of its steps, so it is run again from the start on the recorded ones until
-it asks for the next one; no thread is needed, and states that two schedules share are explored once.
+The real `ranking.Ranking` runs on ports. The explorer chooses the moment at which each step takes
+effect: one word's ADD, one read, one page of a scan, one publish. An instance is deterministic given the
+order and the results of its steps. The explorer therefore reruns it from the start with the recorded
+results until it requests the next step. No threads are needed, and states that schedules share are
+explored once.
 
-A schedule is wrong if the report lacks, at any moment, a text that has been answered, or if, with
-every request answered, it is not the top ten of the table. `GET /report` reads the report once, so its
-link opens one that includes every text answered before.
+A schedule is wrong if the report at any moment lacks a text that has been answered, or if it is not the
+top ten of the table after every request has been answered. `GET /report` reads the report once, so its
+link opens a report that includes every text answered before.
 """
 
 import unittest
@@ -32,7 +33,7 @@ Words = tuple[tuple[str, int], ...]
 PAGE = 6  # words per page of a scan
 NOTHING = Published()
 
-# Ten words, so that an eleventh has to compete, and ties at the tenth place.
+# Ten words, so that an eleventh must compete, with a tie for the tenth place.
 TEN: Words = (*((word, 4) for word in "bcdefghi"), ("x", 2), ("y", 2))
 
 
@@ -90,7 +91,7 @@ class World:
     def is_right(self) -> bool:
         report = self.published.report
         if report is None:
-            return self.deleted  # after the last request has looked
+            return self.deleted  # perhaps after the last request's read
         return report.top == ranking.top(self.table)
 
     def includes(self, totals: Words) -> bool:
@@ -104,28 +105,28 @@ class World:
 
 
 class Asks(BaseException):
-    """A request has used up its history and asks for the result of one of these steps."""
+    """A request has used up its history and needs the result of one of these steps."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.steps = steps
 
 
 class Ports(Executor):
-    """Implements ranking.Counts, ranking.Reports and what runs a read aside, on a recorded history
-    of steps and results."""
+    """Implements ranking.Counts, ranking.Reports and the executor of concurrent reads, on a recorded
+    history of steps and results."""
 
     def __init__(self, history: History) -> None:
         self.history = iter(history)
-        self.aside: Step | None = None  # may take effect at any moment from now on
-        self.early: Published | None = None  # and has
-        self.dies_after: int | None = None
+        self.aside: Step | None = None  # a concurrent read that may take effect at any moment
+        self.early: Published | None = None  # its result, once it has taken effect
+        self.killed_after: int | None = None
         self.answered: list[Request] = []
 
     def do(self, *step: Any) -> Any:
-        if self.dies_after is not None:
-            if self.dies_after == 0:
+        if self.killed_after is not None:
+            if self.killed_after == 0:
                 raise Killed
-            self.dies_after -= 1
+            self.killed_after -= 1
         for done, result in self.history:
             if done == self.aside and done != step:
                 self.aside, self.early = None, result
@@ -178,10 +179,10 @@ class Keyed:
 
     key: str
     words: Words
-    dies_after: int | None = None
-    """Steps after which the instance is killed, with all it was to serve."""
+    killed_after: int | None = None
+    """The instance is killed after this many steps, along with its later requests."""
     asked_at: int = 0
-    """Seconds; the markers that this request writes are valid for VALID_SECONDS from then on."""
+    """In seconds. The markers that this request writes are valid for VALID_SECONDS from then on."""
 
 
 VALID_SECONDS = 1
@@ -189,8 +190,8 @@ VALID_SECONDS = 1
 
 @dataclass(frozen=True)
 class Expire:
-    """DynamoDB's TTL at the time `now`: it deletes the markers of a text that have expired, one by one,
-    each at any moment."""
+    """DynamoDB's TTL at the time `now`. It deletes the expired markers of a text one by one, each at any
+    moment."""
 
     key: str
     chunks: int
@@ -209,7 +210,7 @@ DELETE: Words = (("delete", 0),)
 
 
 def crashing(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> None:
-    """Every request dies after its upserts."""
+    """Every request is killed after its upserts."""
     for words in requests:
         assert not isinstance(words, Keyed)
         ports.add(dict(words), Work())
@@ -219,7 +220,7 @@ def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> 
     instance = Ranking(ports, ports, scan_up_to_words, aside=ports, pause=lambda attempt: None)
     for request in requests:
         if isinstance(request, Keyed):
-            ports.dies_after = request.dies_after
+            ports.killed_after = request.killed_after
             asked_at = request.asked_at
             text = str(request.words)
             marker = once.marker(request.key, text, asked_at, asked_at + VALID_SECONDS)
@@ -246,13 +247,13 @@ def real(ports: Ports, requests: tuple[Request, ...], scan_up_to_words: int) -> 
 class Scenario:
     table: Words
     instances: tuple[tuple[Request, ...], ...]
-    """The requests that each serves, one after the other."""
+    """The requests of each instance, in sequence."""
     scan_up_to_words: tuple[int, ...]
     """Per instance: 0 merges, a large number scans."""
     published: bool = True
-    """Whether a right report exists when the requests begin."""
+    """Whether a correct report exists when the requests begin."""
     behind: Words = ()
-    """What a crash left in the table and not in the report."""
+    """Words that a crash left in the table but not in the report."""
 
     def world(self) -> World:
         table = tuple(sorted(self.table + self.behind))
@@ -262,7 +263,7 @@ class Scenario:
         return World(table, Published(report, etag="0"))
 
     def totals(self) -> Words:
-        """The table when all is counted: each request's words, under a valid key once."""
+        """The table at the end: the words of all requests, once for each valid key."""
         totals = Counter(dict(self.table + self.behind))
         valid_until: dict[str, int] = {}
         for request in chain(*self.instances):
@@ -275,7 +276,7 @@ class Scenario:
         return tuple(sorted(totals.items()))
 
     def promised(self, answered: tuple[Request, ...]) -> Words:
-        """The totals that the report includes once these requests have been answered, at least."""
+        """The totals that the report must include once these requests have been answered."""
         if not answered and not self.published:
             return ()
         totals = Counter(dict(self.table))
@@ -296,7 +297,7 @@ def each(*requests: Request) -> tuple[tuple[Request, ...], ...]:
 
 
 class Numbers:
-    """A number for each different value, so that states are quick to compare."""
+    """Numbers for distinct values, so that states can be compared quickly."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -312,8 +313,7 @@ class Numbers:
 def explore(
     scenario: Scenario, protocol: Protocol = real, conditional: bool = True
 ) -> tuple[int, int]:
-    """Run every schedule; the number of different final states, and how many of all states are
-    wrong."""
+    """Run every schedule. Return the number of distinct final states, and the number of wrong states."""
     worlds, histories = Numbers(), Numbers()
 
     @cache
@@ -408,7 +408,7 @@ SCENARIOS = {
 
 
 class EverySchedule(unittest.TestCase):
-    def test_of_the_real_protocol_ends_with_the_right_report(self) -> None:
+    def test_of_the_real_protocol_ends_with_the_correct_report(self) -> None:
         for name, scenario in SCENARIOS.items():
             with self.subTest(name):
                 ends, wrong = explore(scenario)
@@ -417,7 +417,7 @@ class EverySchedule(unittest.TestCase):
 
 
 class ExactlyOnce(unittest.TestCase):
-    """Under one key, in chunks of one word each."""
+    """Texts with an idempotency key, in chunks of one word each."""
 
     TEXT: Words = (("k", 3), ("x", 1), ("a", 2))
 
@@ -428,33 +428,33 @@ class ExactlyOnce(unittest.TestCase):
         self.assertGreater(ends, 0)
         self.assertEqual(wrong, 0)
 
-    def test_a_text_sent_twice_at_the_same_time_is_counted_once(self) -> None:
+    def test_a_text_sent_twice_concurrently_is_counted_once(self) -> None:
         for limit in (0, ALWAYS):
             self.explore(
                 *each(Keyed("1", self.TEXT), Keyed("1", self.TEXT)), scan_up_to_words=limit
             )
 
-    def test_beside_requests_without_a_key_and_with_another(self) -> None:
+    def test_with_concurrent_requests_that_have_no_key_or_another_key(self) -> None:
         self.explore(
             *each(Keyed("1", self.TEXT[:2]), Keyed("1", self.TEXT[:2]), (("k", 1), ("x", 2)))
         )
         self.explore(*each(Keyed("1", self.TEXT[:2]), Keyed("2", self.TEXT[:2])))
 
-    def test_a_retry_finishes_what_a_crash_at_any_step_left(self) -> None:
+    def test_a_retry_finishes_a_text_after_a_crash_at_any_step(self) -> None:
         for steps in range(9):
-            dying = Keyed("1", self.TEXT, dies_after=steps)
-            with self.subTest(dies_after=steps):
-                self.explore(*each(dying, Keyed("1", self.TEXT)))
-        dying = Keyed("1", self.TEXT, dies_after=2)
-        self.explore(*each(dying, Keyed("1", self.TEXT), (("x", 1),)))
+            killed = Keyed("1", self.TEXT, killed_after=steps)
+            with self.subTest(killed_after=steps):
+                self.explore(*each(killed, Keyed("1", self.TEXT)))
+        killed = Keyed("1", self.TEXT, killed_after=2)
+        self.explore(*each(killed, Keyed("1", self.TEXT), (("x", 1),)))
 
-    def test_instances_that_remember_serve_keys_too(self) -> None:
+    def test_instances_with_a_cached_report_count_keys_once_too(self) -> None:
         text = self.TEXT[:1]
         self.explore((Keyed("1", text), Keyed("2", text), Keyed("1", text)), ((("x", 1),),))
 
     def resent_as_it_expires(self, chunks: int = 2) -> Scenario:
-        """A retry that arrives in the last second in which the markers are valid, and is still at
-        work when DynamoDB's TTL takes its turn: much later, but within its margin."""
+        """A retry arrives in the last second in which the markers are valid. It is still running when
+        DynamoDB's TTL deletes them: much later, but within the margin."""
         text = self.TEXT[:chunks]
         first = Keyed("1", text)
         retry = Keyed("1", text, asked_at=VALID_SECONDS)
@@ -463,14 +463,14 @@ class ExactlyOnce(unittest.TestCase):
             TEN, ((first, retry, Keyed("2", text)), (Expire("1", chunks, later),)), (0, 0)
         )
 
-    def test_markers_that_expire_during_a_retry_are_still_there_for_it(self) -> None:
+    def test_a_retry_still_finds_markers_that_expire_while_it_runs(self) -> None:
         with mock.patch.object(once, "CHUNK_WORDS", 1):
             for chunks in (2, 3):
                 ends, wrong = explore(self.resent_as_it_expires(chunks))
                 self.assertGreater(ends, 0)
                 self.assertEqual(wrong, 0)
 
-    def test_a_text_sent_again_after_its_markers_expired_is_counted_again_as_a_whole(self) -> None:
+    def test_a_text_sent_again_after_its_markers_expired_is_counted_again_completely(self) -> None:
         text = self.TEXT
         again = Keyed("1", text, asked_at=VALID_SECONDS + 1)
         after = Keyed("1", text, asked_at=2 * VALID_SECONDS + 1)
@@ -482,14 +482,14 @@ class ExactlyOnce(unittest.TestCase):
         with mock.patch.object(once, "CHUNK_WORDS", 1), mock.patch.object(once, "KEPT_SECONDS", -1):
             self.assertGreater(explore(scenario)[1], 0)
 
-    def test_without_the_marker_it_would_be_counted_twice(self) -> None:
+    def test_counting_without_a_marker_is_caught(self) -> None:
         twice = Scenario(TEN, each(Keyed("1", self.TEXT), Keyed("1", self.TEXT)), (0, 0))
         with mock.patch.object(once, "add", lambda ports, _, words, work: ports.add(words, work)):
             self.assertGreater(explore(twice)[1], 0)
 
 
 class Reconciliation(unittest.TestCase):
-    def test_repairs_what_a_crash_left_whatever_else_is_published_meanwhile(self) -> None:
+    def test_repairs_the_report_after_a_crash_despite_concurrent_publishes(self) -> None:
         for others in [
             ((("k", 3),), (("x", 1),)),
             ((("crashed", 1),), (("a", 2), ("z", 2))),
@@ -499,13 +499,13 @@ class Reconciliation(unittest.TestCase):
             self.assertGreater(ends, 1)
             self.assertEqual(wrong, 0)
 
-    def test_a_crash_is_a_wrong_report_without_it(self) -> None:
+    def test_without_it_a_crash_leaves_a_wrong_report(self) -> None:
         scenario = Scenario(TEN, each((("k", 3),)), (0,))
         self.assertEqual(explore(scenario, crashing)[1], 1)
 
 
 class BrokenProtocols(unittest.TestCase):
-    """Each rule is needed: without it the explorer finds wrong reports."""
+    """Each rule is needed: without it, the explorer finds wrong reports."""
 
     def assert_caught(self, **broken: Any) -> None:
         self.assertTrue(
@@ -531,7 +531,7 @@ class BrokenProtocols(unittest.TestCase):
 
         self.assert_caught(protocol=scans_first)
 
-    def test_using_a_scan_again_after_a_conflict_is_caught(self) -> None:
+    def test_reusing_a_scan_after_a_conflict_is_caught(self) -> None:
         def scans_once(ports: Ports, requests: tuple[Words, ...], limit: int) -> None:
             totals = ports.add(dict(requests[0]), Work())
             etag = ports.read(Work()).etag

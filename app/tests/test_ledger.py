@@ -1,5 +1,5 @@
-"""Transactions of words and markers. What they share with moto is in contract.py, and their every
-schedule in test_interleavings.py."""
+"""Transactions of words and markers. Tests that also run on moto are in contract.py.
+test_interleavings.py runs every schedule."""
 
 import time
 import unittest
@@ -27,7 +27,7 @@ class Transactions(unittest.TestCase):
     def add(self, words: dict[str, int]) -> dict[str, int]:
         return self.counts.add_once(MARKER, words, self.work)
 
-    def test_99_words_and_the_marker_a_transaction(self) -> None:
+    def test_a_transaction_has_99_words_and_the_marker(self) -> None:
         self.add({f"w{number}": 1 for number in range(199)})
         self.assertEqual(self.table.calls.count("TransactWriteItems"), 3)
         self.assertEqual(self.table.calls.count("BatchGetItem"), 2)
@@ -40,7 +40,7 @@ class Transactions(unittest.TestCase):
         self.assertRegex(key, "^[0-9a-f]{64}$")
         self.assertEqual(chunk, 0)
 
-    def test_the_ttl_looks_at_an_attribute_of_its_own_a_day_after_the_marker_is_invalid(
+    def test_the_ttl_has_a_separate_attribute_a_day_after_the_marker_becomes_invalid(
         self,
     ) -> None:
         self.add({"a": 1})
@@ -48,7 +48,7 @@ class Transactions(unittest.TestCase):
         self.assertEqual(item["valid_until"], {"N": "3600"})
         self.assertEqual(item["expires_at"], {"N": str(3600 + 24 * 3600)})
 
-    def test_a_marker_of_an_earlier_version_is_valid_as_long_as_it_said(self) -> None:
+    def test_a_marker_of_an_earlier_version_keeps_its_validity(self) -> None:
         self.add({"a": 1})
         (item,) = self.table.markers.values()
         old = {name: value for name, value in item.items() if name != "valid_until"}
@@ -58,7 +58,9 @@ class Transactions(unittest.TestCase):
         found = self.counts._ledger.write(MARKER, {"a": 1}, self.work)
         self.assertEqual(found, replace(MARKER, valid_until=77))
 
-    def test_conflicting_and_throttled_transactions_are_retried_and_told_apart(self) -> None:
+    def test_conflicting_and_throttled_transactions_are_retried_and_counted_separately(
+        self,
+    ) -> None:
         self.table.faults["TransactWriteItems"] = [
             cancelled("None", "TransactionConflict"),
             cancelled("TransactionConflict", "None"),
@@ -88,7 +90,7 @@ class Transactions(unittest.TestCase):
         with self.assertRaisesRegex(Unavailable, "^TransactWriteItems: unreadable answer$"):
             self.add({"a": 1})
 
-    def test_for_as_long_as_there_is_time(self) -> None:
+    def test_transactions_are_retried_until_the_deadline(self) -> None:
         for code in ("TransactionConflict", "ThrottlingError"):
             self.table.faults["TransactWriteItems"] = [cancelled("None", code)] * 10**6
             self.work.until = time.monotonic() + 0.05
@@ -97,7 +99,7 @@ class Transactions(unittest.TestCase):
         self.assertGreater(self.work.write_conflicts, 0)
         self.assertGreater(self.work.throttled, 0)
 
-    def test_any_other_reason_is_an_error_of_ours(self) -> None:
+    def test_any_other_reason_is_an_aws_error(self) -> None:
         self.table.faults["TransactWriteItems"] = [cancelled("None", "ValidationError")]
         with self.assertRaisesRegex(AwsError, "^TransactWriteItems: ValidationError$"):
             self.add({"a": 1})
@@ -120,7 +122,7 @@ class Transactions(unittest.TestCase):
         self.assertEqual(self.add(words), words)
         self.assertEqual((self.work.throttled, self.work.write_conflicts), (3, 0))
 
-    def test_many_batches_are_requested_at_once(self) -> None:
+    def test_many_batches_are_requested_concurrently(self) -> None:
         at_once: list[int] = []
         call_each = self.table.call_each
 
@@ -157,11 +159,11 @@ class Transactions(unittest.TestCase):
 
     def test_words_with_malformed_totals_are_left_out(self) -> None:
         self.table.malformed = {"b": {"N": "1.5"}, "c": None}
-        self.table.items["b"] = self.table.items["c"] = 0  # only so that the fake can add
+        self.table.items["b"] = self.table.items["c"] = 0  # the fake needs a total to add to
         self.assertEqual(self.add({"a": 1, "b": 1, "c": 1}), {"a": 1})
         self.assertEqual(self.work.malformed_items, 2)
 
-    def test_an_answer_that_cannot_be_read_is_an_outage(self) -> None:
+    def test_an_unreadable_answer_is_an_outage(self) -> None:
         answers: list[Any] = [{}, {"Responses": []}, {"Responses": {"words": [{}]}}]
         for answer in answers:
             patched = mock.patch.dict(

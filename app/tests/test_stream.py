@@ -1,4 +1,4 @@
-"""Records in, each counted once: what a record may be, and batches on fakes. tests/test_stream_protocol.py
+"""The stream: valid records, and batches that are counted once, on fakes. tests/test_stream_protocol.py
 searches every schedule."""
 
 import base64
@@ -52,7 +52,7 @@ class Decode(unittest.TestCase):
         ]:
             self.assertEqual(decode(data), ({"the": 2, "cat": 1, "dog": 1}, None))
 
-    def test_several_texts_one_a_line(self) -> None:
+    def test_several_texts_one_per_line(self) -> None:
         data = lines({"parameter": "a b"}, {"parameter": "b\nc"})
         self.assertEqual(decode(data), ({"a": 1, "b": 2, "c": 1}, None))
 
@@ -78,7 +78,7 @@ class Decode(unittest.TestCase):
             self.assertEqual(decode(encode(counted, None)), (counted, None))
             self.assertEqual(decode(encode(counted, MARKER)), (counted, MARKER))
 
-    def test_what_is_not_json(self) -> None:
+    def test_data_that_is_not_json(self) -> None:
         self.assert_malformed(b"\xff", "not_utf8")
         self.assert_malformed(b"\xf3\x89\x9a\xc2 aggregated by the KPL", "not_utf8")
         for data in [b"", b"\n \n", b"hello", b'{"parameter": "a"', b'{"parameter": NaN}']:
@@ -86,7 +86,7 @@ class Decode(unittest.TestCase):
         self.assert_malformed(b"[" * 100_000, "invalid_json")
         self.assert_malformed(b'{"parameter": "a"}\nrubbish', "invalid_json")
 
-    def test_what_post_would_reject(self) -> None:
+    def test_texts_that_post_would_reject(self) -> None:
         for document, code in [
             (["a"], "invalid_request"),
             ({}, "missing_parameter"),
@@ -141,7 +141,7 @@ class Decode(unittest.TestCase):
             [key, digest, 10**40, 1_000],
             [key, digest, 10**40, 10**40 - 1],
             [key, digest, 1_000 + LONGEST_LIFE + 1, 1_000],
-            # Invalid from the start: it would be counted again each time.
+            # Invalid from the start: each retry would count the text again.
             [key, digest, 999, 1_000],
             [key, digest, 0, -1],
         ]
@@ -160,7 +160,7 @@ class Decode(unittest.TestCase):
 
 
 def event(*records: tuple[str, bytes], shard: str = "shardId-000000000001") -> dict[str, Any]:
-    """What Lambda delivers."""
+    """An event as Lambda delivers it."""
     return {
         "Records": [
             {
@@ -194,7 +194,7 @@ class BatchesOf(unittest.TestCase):
         self.assertEqual(problems, [None, "invalid_json", "not_utf8", "no_words"])
         self.assertEqual([dict(record.words) for record in records[1:]], [{}] * 3)
 
-    def test_shards_are_told_apart(self) -> None:
+    def test_records_are_grouped_by_shard(self) -> None:
         one, other = (event(("1", b'{"parameter":"a"}'), shard=shard) for shard in ("s-1", "s-2"))
         found = stream.batches_of({"Records": one["Records"] + other["Records"]})
         self.assertEqual(len(found), 2)
@@ -229,7 +229,7 @@ class Batches(unittest.TestCase):
         self.assertEqual((work.upserts, work.publishes), (10, 1))
         self.assertEqual(self.table.calls.count("UpdateItem"), 10 + 2)  # two for the checkpoint
 
-    def test_what_was_counted_is_left_out(self) -> None:
+    def test_counted_records_are_skipped(self) -> None:
         one, two, three = (Record(str(number), {"a": 1, f"w{number}": 1}) for number in (1, 2, 3))
         self.count(one, two)
         self.count(one, two)
@@ -250,7 +250,7 @@ class Batches(unittest.TestCase):
         self.assertEqual(self.table.items, counted)
         self.assertEqual(stream.decode(encode(counted, None)), (counted, None))
 
-    def test_a_text_under_a_key_is_counted_once_whichever_way_it_comes(self) -> None:
+    def test_a_text_with_a_key_is_counted_once_across_both_ways_in(self) -> None:
         self.ranking.tally({"a": 1}, Work(), MARKER)
         self.count(Record("1", {"a": 1}, MARKER), Record("2", {"a": 5}))
         self.count(Record("3", {"a": 1}, MARKER))
@@ -278,7 +278,7 @@ class Batches(unittest.TestCase):
         messages = map(json.loads, self.queue.messages)
         return {message["sequence"]: message["reason"] for message in messages}
 
-    def test_without_the_queue_nothing_is_counted_before_it_is_there(self) -> None:
+    def test_nothing_is_counted_while_the_queue_is_unavailable(self) -> None:
         self.queue.faults["SendMessage"] = [Unavailable("SendMessage: 503")]
         batch = [Record("1", problem="not_utf8"), Record("2", {"a": 1})]
         with self.assertRaises(Unavailable):
@@ -297,7 +297,7 @@ class Batches(unittest.TestCase):
         self.assertEqual(len({stream.lane_of(shard) for shard in shards}), 100)
         self.assertLessEqual(max(len(stream.lane_of(shard)) for shard in shards), 13)
 
-    def test_an_interrupted_plan_is_finished_by_a_batch_that_is_cut_elsewhere(self) -> None:
+    def test_an_interrupted_plan_is_finished_by_a_batch_with_other_boundaries(self) -> None:
         batch = [Record(str(number), {f"w{number}": 1, "the": 1}) for number in range(6)]
         for client, operation, calls in [("table", "UpdateItem", 8), ("bucket", "PutObject", 1)]:
             for call in range(calls):

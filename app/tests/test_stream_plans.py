@@ -1,4 +1,4 @@
-"""How much of a batch a plan of the stream takes: as much as the words of all its records fill."""
+"""How many records of a batch fit into a plan of the stream: the size of their words decides."""
 
 import json
 import unittest
@@ -16,13 +16,13 @@ from wordtally.work import Work
 
 @dataclass
 class Shard:
-    """A checkpoint, the counts, and what was done, of one delivery that nothing disturbs."""
+    """The ports of one undisturbed delivery: a checkpoint, the counts, and the plans recorded."""
 
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     plans: list[Plan] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
     keyed: list[int] = field(default_factory=list)
-    """How many plans there were before each text under a key."""
+    """For each text with a key, the number of plans before it."""
 
     def read(self, shard: str, work: Work) -> Checkpoint:
         return self.checkpoint
@@ -62,7 +62,7 @@ def record(number: int, words: Mapping[str, int], marker: Marker | None = None) 
 
 
 class PlansTest(unittest.TestCase):
-    def test_words_that_records_share_take_room_once(self) -> None:
+    def test_shared_words_take_space_once(self) -> None:
         words = {f"word{number}": 1 for number in range(50)}
         shard = counted([record(number, words) for number in range(10_000)])
         self.assertEqual(len(shard.plans), 1)
@@ -81,7 +81,7 @@ class PlansTest(unittest.TestCase):
         self.assertLessEqual(max(sizes), MAX_PLAN_BYTES)
         self.assertEqual(shard.counted, stream.total(records))
 
-    def test_a_total_that_gets_longer_takes_more_room(self) -> None:
+    def test_a_longer_total_takes_more_space(self) -> None:
         words = [f"word{number}" for number in range(15_000)]
         shard = counted(
             [
@@ -92,7 +92,7 @@ class PlansTest(unittest.TestCase):
         self.assertEqual(len(shard.plans), 2)
 
     def test_texts_under_keys_count_in_full(self) -> None:
-        """Their words are written at once, so the checkpoint must not be far behind them."""
+        """Their words are written immediately, so the checkpoint must follow closely."""
         words = {f"word{number}": 1 for number in range(1_000)}
         marker = Marker("key", "digest", 2, 1)
         shard = counted([record(number, words, marker) for number in range(100)])
