@@ -38,9 +38,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = (
-            itertools.count()
-        )  # simultaneous events happen in the order of their scheduling
+        self._order = itertools.count()  # simultaneous events keep their order of scheduling
         self._main = self._running = _Place()
         self._ready: deque[_Place] = deque()
         self._idle: list[_Place] = []
