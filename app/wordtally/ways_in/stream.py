@@ -246,7 +246,8 @@ def _record_of(found: Mapping[str, Any]) -> Record:
 
 
 def encode(counted: Mapping[str, int], marker: Marker | None) -> bytes:
-    """The record of a posted text: its words, not the text."""
+    """The record of a posted text: `{"words": {word: times}}`, not the text itself. Under a key also
+    `"marker": [key, digest, valid_until, asked_at]`."""
     record: dict[str, Any] = {"words": counted}
     if marker:
         record["marker"] = [marker.key, marker.digest, marker.valid_until, marker.asked_at]
