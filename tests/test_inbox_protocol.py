@@ -13,9 +13,8 @@ other files: then each file is counted exactly once and the report is exact.
 """
 
 import json
-import unittest
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from unittest import mock
 
 import schedules
 from fakes import FakeDynamoDB
-from schedules import Asks, Ends, Step
+from schedules import Asks, Ends, Exploring, History, Step
 from wordtally.aws.client import Answer, Parameters, ignore
 from wordtally.aws.errors import AwsError, failure
 from wordtally.domain import fence
@@ -74,14 +73,14 @@ class World:
 
 
 class Client:
-    """Implements aws.client.Client on the recorded results of its calls."""
+    """Implements aws.client.Client on the history of a delivery."""
 
-    def __init__(self, results: Iterable[Any], backwards: bool) -> None:
-        self.results = iter(results)
+    def __init__(self, history: History, backwards: bool) -> None:
+        self.history = iter(history)
         self.backwards = backwards
 
     def do(self, *step: Any) -> Any:
-        for result in self.results:
+        for _, result in self.history:
             return result
         raise Asks(step)
 
@@ -129,9 +128,7 @@ def no_pause(*_: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """Implements schedules.Scenario."""
-
+class Scenario(schedules.Scenario[World, Announcement]):
     files: Mapping[str, str] = field(default_factory=dict)
     lanes: int = 1
     abandoned: bool = True
@@ -150,9 +147,9 @@ class Scenario:
             yield name, False
             yield name, True
 
-    def run(self, delivery: Announcement, results: Sequence[Any]) -> None:
+    def run(self, delivery: Announcement, history: History) -> None:
         name, backwards = delivery
-        client = Client(results, backwards)
+        client = Client(history, backwards)
         calls = Calls(client)
         ledger = DynamoDBLedger(calls, "words", "markers")
         counts = DynamoDBCounts(calls, "words", ledger)
@@ -227,13 +224,9 @@ SCENARIOS = {
 }
 
 
-class EverySchedule(unittest.TestCase):
+class EverySchedule(Exploring):
     def test_counts_each_file_exactly_once(self) -> None:
-        for name, scenario in SCENARIOS.items():
-            with self.subTest(name):
-                found = schedules.explore(scenario)
-                self.assertIsNone(found.problem)
-                self.assertGreater(found.states, 1000, "the notifications did not interleave")
+        self.assert_all_right(SCENARIOS, more_than=1_000, in_all=300_000)
 
 
 class ReleasesFirst(Inbox):
@@ -254,12 +247,11 @@ class TakesALaneFromItsHolder(Inbox):
             self.lanes.release(upload, fence, work)
 
 
-class BrokenProtocols(unittest.TestCase):
+class BrokenProtocols(Exploring):
     """Each rule is needed: without it, the explorer finds a wrong state."""
 
     def assert_caught(self, scenario: str, **broken: Any) -> None:
-        found = schedules.explore(replace(SCENARIOS[scenario], **broken))
-        self.assertIsNotNone(found.problem)
+        self.assert_wrong(SCENARIOS[scenario], **broken)
 
     def test_variants_of_the_code_are_caught(self) -> None:
         for variant in (ReleasesFirst, TakesALaneFromItsHolder):

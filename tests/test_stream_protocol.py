@@ -12,10 +12,9 @@ set aside. From every state, all deliveries are killed and Lambda delivers the r
 each record is counted exactly once and the report is exact.
 """
 
-import unittest
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import SimpleNamespace
@@ -23,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 import schedules
-from schedules import Asks, Found, Step
+from schedules import Asks, Exploring, History, Step, Words, added
 from wordtally.domain import fence, once
 from wordtally.domain.fence import Fence, next_token
 from wordtally.domain.once import Marker
@@ -31,7 +30,6 @@ from wordtally.ways_in import stream
 from wordtally.ways_in.stream import Checkpoint, Plan, Record, Stream, Superseded, lane_of, total
 from wordtally.work import Work
 
-Words = tuple[tuple[str, int], ...]
 Kept = tuple[str, Words, int]
 """A plan as a hashable value."""
 
@@ -75,7 +73,7 @@ class World:
         table = added(self.table, ((place[0], times),))
         return replace(self, table=table, fences=tuple(sorted(fences.items())))
 
-    def after(self, step: Step, conditional: Collection[str] = CONDITIONAL) -> tuple["World", Any]:
+    def after(self, step: Step, conditional: Collection[str]) -> tuple["World", Any]:
         """The world after a step, and the step's result."""
         match step:
             case ("read", shard):
@@ -113,28 +111,16 @@ class World:
     def acknowledged_of(self, shard: str) -> int:
         return dict(self.acknowledged).get(shard, 0)
 
-    def acknowledge(self, shard: str, number: int) -> "World":
-        most = max(number, self.acknowledged_of(shard))
-        acknowledged = dict(self.acknowledged) | {shard: most}
-        return replace(self, acknowledged=tuple(sorted(acknowledged.items())))
-
-
-def added(table: Words, words: Words) -> Words:
-    totals = dict(table)
-    for word, times in words:
-        totals[word] = totals.get(word, 0) + times
-    return tuple(sorted(totals.items()))
-
 
 class Ports:
-    """All ports of stream.Stream, on the recorded results of its steps."""
+    """All ports of stream.Stream, on the history of a delivery."""
 
-    def __init__(self, results: Iterable[Any], backwards: bool = False) -> None:
-        self.results = iter(results)
+    def __init__(self, history: History, backwards: bool) -> None:
+        self.history = iter(history)
         self.backwards = backwards
 
     def do(self, *step: Any) -> Any:
-        for result in self.results:
+        for _, result in self.history:
             if result is Superseded:
                 raise Superseded
             return result
@@ -186,18 +172,21 @@ def keyed(number: int, key: str, *words: str) -> Record:
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(schedules.Scenario[World, Cut]):
     shards: Mapping[str, Sequence[Record]]
     parents: Mapping[str, str] = field(default_factory=dict)
     """For each child shard, the parent that was split."""
     deliveries: int = 3
-    """Deliveries in all, without those that deliver the remaining records at the end."""
     at_once: int = 2
     lost_answers: int = 1
     chunk_words: int = once.CHUNK_WORDS
     plan_bytes: int = stream.MAX_PLAN_BYTES
     any_order: bool = False
     """Whether Lambda may deliver records before earlier ones are acknowledged."""
+    protocol: type[Stream] = Stream
+    conditional: Collection[str] = CONDITIONAL
+    """Steps that have their condition."""
+    start = World()
 
     def totals(self, numbers: Mapping[str, int]) -> dict[str, int]:
         """The table when `numbers` records of each shard are counted."""
@@ -224,13 +213,6 @@ class Scenario:
                     aside.add((shard, record.sequence))
         return aside
 
-    def limits(self) -> AbstractContextManager[Any]:
-        stack = ExitStack()
-        stack.enter_context(mock.patch.object(once, "CHUNK_WORDS", self.chunk_words))
-        stack.enter_context(mock.patch.object(stream, "MAX_PLAN_BYTES", self.plan_bytes))
-        stack.enter_context(mock.patch.object(fence, "time", SimpleNamespace(time=lambda: 0)))
-        return stack
-
     def everything(self) -> dict[str, int]:
         return {shard: len(records) for shard, records in self.shards.items()}
 
@@ -238,8 +220,7 @@ class Scenario:
         parent = self.parents.get(shard)
         return not parent or world.acknowledged_of(parent) == len(self.shards[parent])
 
-    def cuts(self, world: World) -> Iterator[Cut]:
-        """The deliveries that Lambda may make next."""
+    def possible(self, world: World) -> Iterator[Cut]:
         for shard, records in self.shards.items():
             if self.is_open(world, shard):
                 latest = len(records) if self.any_order else world.acknowledged_of(shard) + 1
@@ -247,8 +228,37 @@ class Scenario:
                     for end in range(first + 1, len(records) + 1):
                         yield shard, first, end
 
+    def run(self, delivery: Cut, history: History) -> None:
+        shard, first, end = delivery
+        ports = Ports(history, backwards=first > 0 or end == 1)
+        instance = self.protocol(ports, ports, ports, ports, ports.set_aside)
+        with (
+            mock.patch.object(once, "CHUNK_WORDS", self.chunk_words),
+            mock.patch.object(stream, "MAX_PLAN_BYTES", self.plan_bytes),
+            mock.patch.object(fence, "time", SimpleNamespace(time=lambda: 0)),
+        ):
+            instance.count(shard, self.shards[shard][first:end], Work())
+
+    def after(self, world: World, step: Step) -> tuple[World, Any]:
+        return world.after(step, self.conditional)
+
+    def is_write(self, step: Step) -> bool:
+        return step[0] in LOSABLE
+
+    def acknowledge(self, world: World, delivery: Cut) -> World:
+        shard, _, end = delivery
+        most = max(end, world.acknowledged_of(shard))
+        acknowledged = dict(world.acknowledged) | {shard: most}
+        return replace(world, acknowledged=tuple(sorted(acknowledged.items())))
+
+    def left(self, world: World) -> Cut | None:
+        for shard, records in self.shards.items():
+            done = world.acknowledged_of(shard)
+            if done < len(records):
+                return shard, done, len(records)
+        return None
+
     def problem(self, world: World) -> str | None:
-        """A problem that no world may have at any moment."""
         acknowledged = dict(world.acknowledged)
         table, most = dict(world.table), self.totals(self.everything())
         for word, times in self.totals(acknowledged).items():
@@ -268,66 +278,6 @@ class Scenario:
         if world.table != world.report:
             return "the report is not exact"
         return self.problem(world)
-
-
-@dataclass(frozen=True)
-class Search:
-    """Implements schedules.Scenario."""
-
-    scenario: Scenario
-    protocol: type[Stream]
-    conditional: Collection[str]
-    start = World()
-
-    @property
-    def deliveries(self) -> int:
-        return self.scenario.deliveries
-
-    @property
-    def at_once(self) -> int:
-        return self.scenario.at_once
-
-    @property
-    def lost_answers(self) -> int:
-        return self.scenario.lost_answers
-
-    def possible(self, world: World) -> Iterator[Cut]:
-        return self.scenario.cuts(world)
-
-    def run(self, delivery: Cut, results: Sequence[Any]) -> None:
-        shard, first, end = delivery
-        ports = Ports(results, backwards=first > 0 or end == 1)
-        instance = self.protocol(ports, ports, ports, ports, ports.set_aside)
-        with self.scenario.limits():
-            instance.count(shard, self.scenario.shards[shard][first:end], Work())
-
-    def after(self, world: World, step: Step) -> tuple[World, Any]:
-        return world.after(step, self.conditional)
-
-    def is_write(self, step: Step) -> bool:
-        return step[0] in LOSABLE
-
-    def acknowledge(self, world: World, delivery: Cut) -> World:
-        return world.acknowledge(delivery[0], delivery[2])
-
-    def left(self, world: World) -> Cut | None:
-        for shard, records in self.scenario.shards.items():
-            done = world.acknowledged_of(shard)
-            if done < len(records):
-                return shard, done, len(records)
-        return None
-
-    def problem(self, world: World) -> str | None:
-        return self.scenario.problem(world)
-
-    def problem_at_the_end(self, world: World) -> str | None:
-        return self.scenario.problem_at_the_end(world)
-
-
-def explore(
-    scenario: Scenario, protocol: type[Stream] = Stream, conditional: Collection[str] = CONDITIONAL
-) -> Found:
-    return schedules.explore(Search(scenario, protocol, conditional))
 
 
 ONE_WORD_EACH = [text(1, "a"), text(2, "b"), text(3, "c"), text(4, "d")]
@@ -367,16 +317,9 @@ SCENARIOS = {
 }
 
 
-class EverySchedule(unittest.TestCase):
+class EverySchedule(Exploring):
     def test_counts_each_record_exactly_once(self) -> None:
-        states = 0
-        for name, scenario in SCENARIOS.items():
-            with self.subTest(name):
-                found = explore(scenario)
-                self.assertIsNone(found.problem)
-                self.assertGreater(found.states, 1000, "the deliveries did not interleave")
-                states += found.states
-        self.assertGreater(states, 500_000)
+        self.assert_all_right(SCENARIOS, more_than=1_000, in_all=500_000)
 
 
 class MovesTheCheckpointFirst(Stream):
@@ -442,11 +385,11 @@ class CountsKeyedTextsLast(Stream):
         return []
 
 
-class BrokenProtocols(unittest.TestCase):
+class BrokenProtocols(Exploring):
     """Each rule is needed: without it, the explorer finds a wrong state."""
 
     def assert_caught(self, scenario: str, **broken: Any) -> None:
-        self.assertIsNotNone(explore(SCENARIOS[scenario], **broken).problem)
+        self.assert_wrong(SCENARIOS[scenario], **broken)
 
     def test_variants_of_the_code_are_caught(self) -> None:
         for variant, scenario in {
@@ -486,4 +429,4 @@ class BrokenProtocols(unittest.TestCase):
 
     def test_delivery_out_of_order_is_not_supported(self) -> None:
         """Lambda must deliver a shard in order, so `parallelization_factor` must stay 1."""
-        self.assertIsNotNone(explore(Scenario({"s": SHARED_WORD}, any_order=True)).problem)
+        self.assert_wrong(Scenario({"s": SHARED_WORD}, any_order=True))
