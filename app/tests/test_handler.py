@@ -13,23 +13,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from fakes import (
-    FakeDynamoDB,
-    FakeKinesis,
-    FakeS3,
-    FakeSqs,
-    counts_over,
-    inbox_over,
-    refused,
-    reports_over,
-    stream_over,
-    timed_out,
-)
+import fixtures
+from fakes import FakeDynamoDB, inbox_over, refused, reports_over, stream_over, timed_out
 from test_http import parameter, post
 from test_inbox import notification
 from test_stream import event as records
 from wordtally import __version__, handler, page
-from wordtally.domain.ranking import Ranking
 from wordtally.errors import Unavailable
 from wordtally.stores.reports import KEY
 from wordtally.ways_in import http, stream
@@ -44,19 +33,13 @@ def context(remaining_seconds: float = 300) -> types.SimpleNamespace:
 CONTEXT = context()
 
 
-def application(table: FakeDynamoDB, bucket: FakeS3, scan_up_to_words: int) -> handler.Application:
-    published = reports_over(bucket)
-    ranking = Ranking(counts_over(table), published, scan_up_to_words)
-    return handler.Application(ranking, published, 24)
-
-
-class OnFakes(unittest.TestCase):
-    versioned = False
+class OnFakes(fixtures.OnFakes):
+    scan_up_to_words = 1_000
 
     def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.bucket = FakeS3(self.versioned)
-        self.application = application(self.table, self.bucket, 1000)
+        super().setUp()
+        ranking = self.ranking(self.scan_up_to_words)
+        self.application = handler.Application(ranking, reports_over(self.bucket), 24)
         self.logged: list[dict[str, Any]] = []
 
     def respond(self, event: dict[str, Any], remaining_seconds: float = 300) -> http.Answer:
@@ -69,9 +52,24 @@ class OnFakes(unittest.TestCase):
         answer = self.respond({**post(parameter(text)), **event})
         return answer["statusCode"], json.loads(answer["body"])
 
-    def report(self) -> list[tuple[str, int]]:
-        entries = json.loads(self.bucket.objects[KEY]["Body"])["top10words"]
-        return [(entry["word"], entry["times"]) for entry in entries]
+    def figures(self) -> dict[str, Any]:
+        """The fields that the only log line has in addition to those of every line."""
+        (line,) = self.logged
+        figures = {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
+        self.assertGreaterEqual(figures.pop("milliseconds"), 0)
+        self.assertEqual(figures.pop("version"), __version__)
+        return figures
+
+    def deliver(self, event: dict[str, Any]) -> Any:
+        """Invoke the function as Lambda does."""
+        with (
+            mock.patch.object(handler, "_application", return_value=self.application),
+            self.assertLogs() as logs,
+        ):
+            try:
+                return handler.lambda_handler(event, CONTEXT)
+            finally:
+                self.logged = [vars(record) for record in logs.records]
 
 
 class Request(OnFakes):
@@ -102,7 +100,7 @@ class Request(OnFakes):
         }.items():
             status, answer = self.send(text)
             self.assertEqual((status, answer["code"]), (400, code))
-        self.assertEqual(self.table.calls + self.bucket.calls, [])
+        self.assertEqual(self.calls(), [])
 
     def test_a_rejected_text_makes_no_client(self) -> None:
         def never() -> handler.Application:
@@ -276,21 +274,6 @@ class Visit(OnFakes):
     def visit(self, **event: Any) -> http.Answer:
         return self.respond({"routeKey": self.route, **event})
 
-    def figures(self) -> dict[str, Any]:
-        """The fields that the only log line has in addition to those of every line."""
-        (line,) = self.logged
-        figures = {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
-        self.assertGreaterEqual(figures.pop("milliseconds"), 0)
-        self.assertEqual(figures.pop("version"), __version__)
-        return figures
-
-    def forget_calls(self) -> None:
-        self.table.calls.clear()
-        self.bucket.calls.clear()
-
-    def calls(self) -> list[str]:
-        return self.table.calls + self.bucket.calls
-
 
 class Link(Visit):
     route = "GET /report"
@@ -437,26 +420,10 @@ class WithBoth(OnFakes):
 
     def setUp(self) -> None:
         super().setUp()
-        self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
         ranking = self.application.ranking
         inbox = inbox_over(self.table, ranking, self.files, max_words=100)
         both = stream_over(self.table, ranking, self.kinesis, self.queue)
         self.application = replace(self.application, inbox=lambda: inbox, stream=lambda: both)
-
-    def deliver(self, event: dict[str, Any]) -> None:
-        """Invoke the function as Lambda does."""
-        with (
-            mock.patch.object(handler, "_application", return_value=self.application),
-            self.assertLogs() as logs,
-        ):
-            try:
-                self.assertIsNone(handler.lambda_handler(event, CONTEXT))
-            finally:
-                self.logged = [vars(record) for record in logs.records]
-
-    def figures(self) -> dict[str, Any]:
-        (line,) = self.logged
-        return {name: value for name, value in line.items() if name not in ALWAYS_LOGGED}
 
 
 class Accept(WithBoth):
@@ -474,7 +441,7 @@ class Accept(WithBoth):
         self.assertEqual(
             json.loads(answer["body"]), {"url": "https://reports.s3/top.json?expires=600"}
         )
-        self.assertEqual(self.table.calls + self.bucket.calls, [])
+        self.assertEqual(self.calls(), [])
         (record,) = self.kinesis.records
         self.assertEqual(stream.decode(record), ({"the": 2, "cat": 1, "and": 1, "dog": 1}, None))
 
@@ -618,39 +585,30 @@ class Batches(WithBoth):
         self.assertEqual(self.table.calls, [])
 
 
-class Reconcile(unittest.TestCase):
-    def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.bucket = FakeS3()
-        instance = application(self.table, self.bucket, 0)
-        patched = mock.patch.object(handler, "_application", return_value=instance)
-        patched.start()
-        self.addCleanup(patched.stop)
+class Reconcile(OnFakes):
+    scan_up_to_words = 0
 
     def test_the_scheduled_event_rebuilds_the_report(self) -> None:
-        handler.lambda_handler(post(parameter("a b b")), CONTEXT)
+        self.send("a b b")
         self.table.items["crashed"] = 7
-        with self.assertLogs("wordtally") as logs:
-            self.assertIsNone(handler.lambda_handler({"task": "reconcile"}, CONTEXT))
-        first = json.loads(self.bucket.objects[KEY]["Body"])["top10words"][0]
-        self.assertEqual(first, {"word": "crashed", "times": 7})
-        (line,) = [vars(record) for record in logs.records]
-        self.assertEqual((line["message"], line["publishes"]), ("reconciliation", 1))
-        self.assertEqual(line["version"], __version__)
+        self.assertIsNone(self.deliver({"task": "reconcile"}))
+        self.assertEqual(self.report(), [("crashed", 7), ("b", 2), ("a", 1)])
+        self.assertEqual(self.logged[0]["msg"], "reconciliation")
+        self.assertEqual(self.figures()["publishes"], 1)
 
     def test_a_correct_report_is_not_written_again(self) -> None:
-        handler.lambda_handler(post(parameter("a b b")), CONTEXT)
+        self.send("a b b")
         writes = self.bucket.writes
-        handler.lambda_handler({"task": "reconcile"}, CONTEXT)
+        self.deliver({"task": "reconcile"})
         self.assertEqual(self.bucket.writes, writes)
 
     def test_a_failure_is_raised_so_that_lambda_sees_it(self) -> None:
         self.table.faults["Scan"] = [refused("Scan", "ThrottlingException")]
         with self.assertRaises(Unavailable):
-            handler.lambda_handler({"task": "reconcile"}, CONTEXT)
+            self.deliver({"task": "reconcile"})
 
     def test_no_request_can_ask_for_it(self) -> None:
-        answer = handler.lambda_handler(post('{"task": "reconcile"}'), CONTEXT)
+        answer = self.deliver(post('{"task": "reconcile"}'))
         self.assertEqual(answer["statusCode"], 400)
         self.assertEqual(self.table.calls, [])
 

@@ -7,8 +7,8 @@ import zlib
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, FakeS3, counts_over, inbox_over, refused, reports_over
-from wordtally.domain.ranking import Ranking
+import fixtures
+from fakes import inbox_over, refused
 from wordtally.errors import Unavailable
 from wordtally.stores import lanes
 from wordtally.ways_in import inbox
@@ -19,15 +19,13 @@ TEXT = "The cat, the naïve dog — 好好 don’t!\n" * 3
 COUNTED = {"the": 6, "cat": 3, "naïve": 3, "dog": 3, "好": 6, "don't": 3}
 
 
-class OnFakes(unittest.TestCase):
+class OnFakes(fixtures.OnFakes):
     def setUp(self) -> None:
-        self.table, self.reports = FakeDynamoDB(), FakeS3()
-        self.files = FakeS3(versioned=True)
+        super().setUp()
         self.inbox = self.instance()
 
     def instance(self, max_words: int = 1_000) -> Inbox:
-        ranking = Ranking(counts_over(self.table), reports_over(self.reports), 0)
-        return inbox_over(self.table, ranking, self.files, max_words)
+        return inbox_over(self.table, self.ranking(), self.files, max_words)
 
     def put(self, body: bytes, key: str = "file") -> Upload:
         answer = self.files.put_object(Bucket="inbox", Key=key, Body=body, Tagging="mine=1")
@@ -36,13 +34,18 @@ class OnFakes(unittest.TestCase):
     def tags(self, upload: Upload) -> dict[str, str]:
         return dict(self.files.versions[upload.key, upload.version_id or ""]["tags"])
 
+    def delete(self, upload: Upload) -> None:
+        self.files.delete_object(
+            Bucket=upload.bucket, Key=upload.key, VersionId=upload.version_id or ""
+        )
+
     def assert_refused(self, body: bytes, code: str) -> None:
         upload = self.put(body)
         with self.assertRaises(Refused) as raised:
             self.inbox.count(upload, Work())
         self.assertEqual(raised.exception.code, code)
         self.assertEqual(self.tags(upload), {"mine": "1", "wordtally": code})
-        self.assertEqual((self.table.calls, self.reports.calls), ([], []))
+        self.assertEqual(self.calls(), [])
 
     def assert_counted(self, body: bytes, counted: dict[str, int]) -> None:
         self.setUp()
@@ -55,8 +58,7 @@ class OnFakes(unittest.TestCase):
 class Count(OnFakes):
     def test_a_file_is_counted_reported_and_tagged(self) -> None:
         self.assert_counted(TEXT.encode(), COUNTED)
-        report = reports_over(self.reports).read(Work()).report
-        self.assertEqual(dict(report.top) if report else {}, COUNTED)
+        self.assertEqual(dict(self.report()), COUNTED)
 
     def test_a_byte_order_mark_is_no_part_of_the_text(self) -> None:
         for body in (TEXT.encode("utf-8-sig"), gzip.compress(TEXT.encode("utf-8-sig"))):
@@ -104,8 +106,8 @@ class Count(OnFakes):
             ("GetObject", "files", 1),
             ("TransactWriteItems", "table", 2),  # the lane
             ("UpdateItem", "table", 250),
-            ("GetObject", "reports", 1),
-            ("PutObject", "reports", 1),
+            ("GetObject", "bucket", 1),
+            ("PutObject", "bucket", 1),
             ("GetObjectTagging", "files", 1),
             ("PutObjectTagging", "files", 1),
         ]:
@@ -123,7 +125,7 @@ class Count(OnFakes):
 
     def test_a_deleted_file_raises_gone_and_nothing_is_written(self) -> None:
         upload = self.put(b"a")
-        self.files.delete_object(Bucket="inbox", Key="file", VersionId=upload.version_id or "")
+        self.delete(upload)
         with self.assertRaises(Gone):
             self.inbox.count(upload, Work())
         self.assertEqual(self.table.calls, [])
@@ -133,9 +135,7 @@ class Count(OnFakes):
 
         def delete(operation: str) -> None:
             if operation == "UpdateItem":
-                self.files.delete_object(
-                    Bucket="inbox", Key="file", VersionId=upload.version_id or ""
-                )
+                self.delete(upload)
 
         self.table.notice = delete
         self.assertEqual(self.inbox.count(upload, Work()), {"a": 1})
@@ -166,13 +166,10 @@ class AbandonedFiles(OnFakes):
         self.assertEqual(self.tags(self.abandoned)["wordtally"], "counted")
         self.inbox.count(self.abandoned, Work())
         self.assertEqual(self.table.items, {"a": 2, "b": 1, "c": 1, "d": 1})
-        report = reports_over(self.reports).read(Work()).report
-        self.assertEqual(dict(report.top) if report else {}, self.table.items)
+        self.assertEqual(dict(self.report()), self.table.items)
 
     def test_a_deleted_file_blocks_no_lane(self) -> None:
-        self.files.delete_object(
-            Bucket="inbox", Key="file", VersionId=self.abandoned.version_id or ""
-        )
+        self.delete(self.abandoned)
         self.inbox.count(self.put(b"a d", "next"), Work())
         self.assertEqual(self.table.items, {"a": 2, "d": 1})
 

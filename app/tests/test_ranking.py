@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from fakes import FakeDynamoDB, FakeS3, counts_over, refused, reports_over, timed_out
+from fixtures import OnFakes
 from wordtally.domain import ranking
 from wordtally.domain.ranking import Ranking, Report
 from wordtally.errors import Unavailable
@@ -54,36 +55,26 @@ class Merge(unittest.TestCase):
         self.assertEqual(dict(merged), {"a": 5, "b": 3, "c": 1})
 
 
-class Requests(unittest.TestCase):
+class Requests(OnFakes):
     def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.bucket = FakeS3()
+        super().setUp()
         self.work = Work()
-
-    def instance(self, scan_up_to_words: int = 0) -> Ranking:
-        return Ranking(
-            counts_over(self.table),
-            reports_over(self.bucket),
-            scan_up_to_words,
-            pause=lambda attempt: None,
-        )
 
     def tally(
         self, words: dict[str, int], scan_up_to_words: int = 0, instance: Ranking | None = None
     ) -> Report:
         """By default, by an instance that has not served a request yet."""
         self.work = Work()
-        report = (instance or self.instance(scan_up_to_words)).tally(words, self.work).report
+        report = (instance or self.ranking(scan_up_to_words)).tally(words, self.work).report
         assert report
         return report
 
-    def calls(
+    def calls_of(
         self, words: dict[str, int], scan_up_to_words: int = 0, instance: Ranking | None = None
     ) -> list[str]:
-        self.table.calls.clear()
-        self.bucket.calls.clear()
+        self.forget_calls()
         self.tally(words, scan_up_to_words, instance)
-        return self.table.calls + self.bucket.calls
+        return self.calls()
 
 
 class Tally(Requests):
@@ -97,7 +88,7 @@ class Tally(Requests):
         self.table.items = {f"w{number}": 1 for number in range(100)}
         self.tally({"k": 2})
         self.assertEqual(
-            self.calls({"k": 1, "l": 9}), ["UpdateItem", "UpdateItem", "GetObject", "PutObject"]
+            self.calls_of({"k": 1, "l": 9}), ["UpdateItem", "UpdateItem", "GetObject", "PutObject"]
         )
 
     def test_deleting_the_report_rebuilds_it_from_the_table(self) -> None:
@@ -113,29 +104,29 @@ class Tally(Requests):
 
     def test_a_small_table_is_scanned_up_to_the_limit(self) -> None:
         self.tally({"a": 1, "b": 1, "c": 1})
-        self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=2))
-        self.assertIn("Scan", self.calls({"a": 1}, scan_up_to_words=3))
+        self.assertNotIn("Scan", self.calls_of({"a": 1}, scan_up_to_words=2))
+        self.assertIn("Scan", self.calls_of({"a": 1}, scan_up_to_words=3))
 
     def test_zero_never_scans_while_there_is_a_report(self) -> None:
         self.tally({"a": 1})
-        self.assertNotIn("Scan", self.calls({"a": 1}, scan_up_to_words=0))
+        self.assertNotIn("Scan", self.calls_of({"a": 1}, scan_up_to_words=0))
 
     def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_forever(
         self,
     ) -> None:
         self.tally({f"frequent{number}": 9 for number in range(10)}, scan_up_to_words=12)
         self.tally({f"rare{number}": 1 for number in range(5)}, scan_up_to_words=12)
-        self.assertNotIn("Scan", self.calls({"rare9": 1}, scan_up_to_words=12))
+        self.assertNotIn("Scan", self.calls_of({"rare9": 1}, scan_up_to_words=12))
 
     def test_a_request_that_changes_nothing_at_the_top_writes_no_report(self) -> None:
         self.tally({f"frequent{number}": 9 for number in range(10)})
-        self.assertEqual(self.calls({"rare": 1}), ["UpdateItem", "GetObject"])
+        self.assertEqual(self.calls_of({"rare": 1}), ["UpdateItem", "GetObject"])
         self.assertEqual(self.work.publishes, 0)
 
     def test_after_a_conflict_it_merges_with_what_the_other_published(self) -> None:
         self.tally({"k": 1})
         self.bucket.faults["PutObject"] = [refused("PutObject", "PreconditionFailed", 412)]
-        calls = self.calls({"k": 1}, scan_up_to_words=10)
+        calls = self.calls_of({"k": 1}, scan_up_to_words=10)
         self.assertEqual(calls.count("Scan"), 1, "only the first attempt scans")
         self.assertEqual(calls.count("PutObject"), 2)
         self.assertEqual(self.work, Work(upserts=1, scanned_pages=1, conflicts=1, publishes=1))
@@ -176,7 +167,7 @@ class Tally(Requests):
 
         self.table, work = Late(), Work()
         with self.assertRaisesRegex(Unavailable, "out of time"):
-            self.instance().tally({"k": 1}, work)
+            self.ranking().tally({"k": 1}, work)
         self.assertEqual(work.publishes, 0)
 
     def test_neither_a_publish_nor_a_read_begins_after_it(self) -> None:
@@ -226,14 +217,16 @@ class Memory(Requests):
 
     def setUp(self) -> None:
         super().setUp()
-        self.one = self.instance()
-        self.other = self.instance()
+        self.one = self.ranking()
+        self.other = self.ranking()
 
     def test_reads_until_a_read_found_what_it_published(self) -> None:
         self.tally({"k": 1}, instance=self.one)
-        self.assertIn("GetObject", self.calls({"k": 1}, instance=self.one))
+        self.assertIn("GetObject", self.calls_of({"k": 1}, instance=self.one))
         for _ in range(3):
-            self.assertEqual(self.calls({"k": 1}, instance=self.one), ["UpdateItem", "PutObject"])
+            self.assertEqual(
+                self.calls_of({"k": 1}, instance=self.one), ["UpdateItem", "PutObject"]
+            )
 
     def test_instances_that_take_turns_read_and_have_no_conflict(self) -> None:
         conflicts = 0
@@ -258,7 +251,7 @@ class Memory(Requests):
         for _ in range(3):
             self.tally(frequent, instance=self.one)
         self.assertEqual(
-            self.calls({"rare": 1}, instance=self.one), ["UpdateItem", "GetObject"], "unchanged"
+            self.calls_of({"rare": 1}, instance=self.one), ["UpdateItem", "GetObject"], "unchanged"
         )
         del self.bucket.objects[KEY]
         self.tally({"rare": 1}, instance=self.one)
@@ -282,11 +275,13 @@ class Memory(Requests):
         self.assertEqual(report.top, (("restored", 5), ("k", 1)))
 
     def test_also_applies_while_a_small_table_is_scanned(self) -> None:
-        small = self.instance(scan_up_to_words=100)
+        small = self.ranking(scan_up_to_words=100)
         for _ in range(3):
             self.tally({"k": 1}, instance=small)
         self.table.items["crashed"] = 9
-        self.assertEqual(self.calls({"k": 1}, instance=small), ["UpdateItem", "Scan", "PutObject"])
+        self.assertEqual(
+            self.calls_of({"k": 1}, instance=small), ["UpdateItem", "Scan", "PutObject"]
+        )
         self.assertEqual(json.loads(self.bucket.objects[KEY]["Body"])["top10words"][0]["times"], 9)
 
     def test_after_a_failure_it_reads_again_and_misses_nothing(self) -> None:
@@ -299,5 +294,5 @@ class Memory(Requests):
             client.faults[operation] = [timed_out(operation)]
             with self.assertRaises(Unavailable):
                 self.tally({word: 1}, instance=self.one)
-            self.assertIn("GetObject", self.calls({word: 1}, instance=self.one), operation)
+            self.assertIn("GetObject", self.calls_of({word: 1}, instance=self.one), operation)
             self.assertIn((word, times), self.tally({"other": 1}, instance=self.one).top)

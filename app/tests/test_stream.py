@@ -7,21 +7,13 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from fakes import (
-    FakeDynamoDB,
-    FakeKinesis,
-    FakeS3,
-    FakeSqs,
-    counts_over,
-    refused,
-    reports_over,
-    stream_over,
-)
+from fakes import refused, stream_over
+from fixtures import OnFakes
 from wordtally.domain import once, words
-from wordtally.domain.ranking import Ranking
 from wordtally.errors import Rejected, Unavailable
+from wordtally.stores.checkpoints import DynamoDBCheckpoints
 from wordtally.ways_in import stream
-from wordtally.ways_in.stream import Malformed, Record, decode, encode
+from wordtally.ways_in.stream import Malformed, Plan, Record, decode, encode, total
 from wordtally.work import Work
 
 MARKER = once.marker("key", "text", asked_at=1_000, valid_until=4_600)
@@ -204,28 +196,24 @@ class BatchesOf(unittest.TestCase):
         self.assertNotIn("secret", repr(stream.Plan("1", {"secret": 1}, 0)))
 
 
-class Batches(unittest.TestCase):
+class Counting(OnFakes):
     def setUp(self) -> None:
-        self.table, self.bucket = FakeDynamoDB(), FakeS3()
-        self.kinesis, self.queue = FakeKinesis(), FakeSqs()
-        self.ranking = Ranking(counts_over(self.table), reports_over(self.bucket), 0)
-        self.stream = stream_over(self.table, self.ranking, self.kinesis, self.queue)
+        super().setUp()
+        self.stream = stream_over(self.table, self.ranking(), self.kinesis, self.queue)
 
     def count(self, *records: Record, shard: str = "stream\nshard") -> Work:
         work = Work()
         self.stream.count(shard, records, work)
         return work
 
-    def top(self) -> dict[str, int]:
-        report = reports_over(self.bucket).read(Work()).report
-        return dict(report.top) if report else {}
 
+class Batches(Counting):
     def test_a_batch_is_written_once_per_word(self) -> None:
         texts = [Record(f"{number}", {"the": 3, f"w{number}": 1}) for number in range(9)]
         work = self.count(*texts)
         expected = {"the": 27, **{f"w{number}": 1 for number in range(9)}}
         self.assertEqual(self.table.items, expected)
-        self.assertEqual(self.top(), expected)
+        self.assertEqual(dict(self.report()), expected)
         self.assertEqual((work.upserts, work.publishes), (10, 1))
         self.assertEqual(self.table.calls.count("UpdateItem"), 10 + 2)  # two for the checkpoint
 
@@ -251,11 +239,11 @@ class Batches(unittest.TestCase):
         self.assertEqual(stream.decode(encode(counted, None)), (counted, None))
 
     def test_a_text_with_a_key_is_counted_once_across_both_ways_in(self) -> None:
-        self.ranking.tally({"a": 1}, Work(), MARKER)
+        self.ranking().tally({"a": 1}, Work(), MARKER)
         self.count(Record("1", {"a": 1}, MARKER), Record("2", {"a": 5}))
         self.count(Record("3", {"a": 1}, MARKER))
         self.assertEqual(self.table.items, {"a": 6})
-        self.assertEqual(self.top(), {"a": 6})
+        self.assertEqual(dict(self.report()), {"a": 6})
 
     def test_another_text_under_the_key_is_set_aside(self) -> None:
         other = once.marker("key", "other", 1_000, 4_600)
@@ -311,4 +299,55 @@ class Batches(unittest.TestCase):
                     self.count(*batch)
                     expected = {"the": 6, **{f"w{number}": 1 for number in range(6)}}
                     self.assertEqual(self.table.items, expected)
-                    self.assertEqual(self.top(), expected)
+                    self.assertEqual(dict(self.report()), expected)
+
+
+class Plans(Counting):
+    """The size of their words decides how many records fit into a plan."""
+
+    def plans(self, *records: Record, max_bytes: int) -> list[Plan]:
+        """The plans of one batch."""
+        with (
+            mock.patch.object(stream, "MAX_PLAN_BYTES", max_bytes),
+            mock.patch.object(
+                DynamoDBCheckpoints,
+                "propose",
+                autospec=True,
+                side_effect=DynamoDBCheckpoints.propose,
+            ) as propose,
+        ):
+            self.count(*records)
+        return [call.args[3] for call in propose.call_args_list]
+
+    def test_shared_words_take_space_once(self) -> None:
+        words = {f"word{number}": 1 for number in range(50)}
+        records = (Record(f"{number:05}", words) for number in range(10_000))
+        self.assertEqual(len(self.plans(*records, max_bytes=1_000)), 1)
+        self.assertEqual(self.table.items, dict.fromkeys(words, 10_000))
+
+    def test_a_plan_is_nearly_full_and_never_too_large(self) -> None:
+        records = [
+            Record(
+                f"{number:05}",
+                {f'{number}"é{each}': 10**each for each in range(9)} | {"the": 10**9},
+            )
+            for number in range(1_000)
+        ]
+        plans = self.plans(*records, max_bytes=50_000)
+        sizes = [len(json.dumps(plan.words, ensure_ascii=False).encode()) for plan in plans]
+        self.assertGreater(len(sizes), 2)
+        self.assertGreater(min(sizes[:-1]), 50_000 - 1_000)
+        self.assertLessEqual(max(sizes), 50_000)
+        self.assertEqual(self.table.items, total(records))
+
+    def test_a_longer_total_takes_more_space(self) -> None:
+        words = [f"word{number}" for number in range(100)]
+        records = [Record("1", dict.fromkeys(words, 1)), Record("2", dict.fromkeys(words, 10**30))]
+        self.assertEqual(len(self.plans(*records, max_bytes=2_000)), 2)
+
+    def test_texts_under_keys_count_in_full(self) -> None:
+        """Their words are written immediately, so the checkpoint must follow closely."""
+        words = {f"word{number}": 1 for number in range(10)}
+        records = (Record(f"{number:05}", words, MARKER) for number in range(100))
+        self.assertGreater(len(self.plans(*records, max_bytes=3_000)), 3)
+        self.assertEqual(self.table.items, words)

@@ -1,0 +1,35 @@
+"""What the tests of the function's parts share: new fakes for each test, and code that runs on them."""
+
+import unittest
+
+from fakes import FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs, counts_over, reports_over
+from wordtally.domain.ranking import Ranking
+from wordtally.work import Work
+
+
+class OnFakes(unittest.TestCase):
+    versioned = False
+    """Whether the bucket of the report is versioned."""
+
+    def setUp(self) -> None:
+        self.table, self.bucket = FakeDynamoDB(), FakeS3(self.versioned)
+        self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
+
+    def ranking(self, scan_up_to_words: int = 0) -> Ranking:
+        """The ranking of a new function instance, without pauses."""
+        counts, reports = counts_over(self.table), reports_over(self.bucket)
+        return Ranking(counts, reports, scan_up_to_words, pause=lambda attempt: None)
+
+    def report(self) -> list[tuple[str, int]]:
+        """The words of the report with their totals, in its order."""
+        report = reports_over(self.bucket).read(Work()).report
+        assert report
+        return list(report.top)
+
+    def calls(self) -> list[str]:
+        """The calls to the table and to the bucket of the report."""
+        return self.table.calls + self.bucket.calls
+
+    def forget_calls(self) -> None:
+        self.table.calls.clear()
+        self.bucket.calls.clear()
