@@ -1,9 +1,13 @@
 """What the tests of the function's parts share: new fakes for each test, and code that runs on them."""
 
 import unittest
+from collections.abc import Callable, Iterable
+from typing import Any
+from unittest import mock
 
 from fakes import FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs, counts_over, reports_over
 from wordtally.domain.ranking import Ranking
+from wordtally.errors import Unavailable
 from wordtally.work import Work
 
 
@@ -13,6 +17,7 @@ class OnFakes(unittest.TestCase):
 
     def setUp(self) -> None:
         self.table, self.bucket = FakeDynamoDB(), FakeS3(self.versioned)
+        self.counts = counts_over(self.table)
         self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
 
     def ranking(self, scan_up_to_words: int = 0) -> Ranking:
@@ -33,3 +38,14 @@ class OnFakes(unittest.TestCase):
     def forget_calls(self) -> None:
         self.table.calls.clear()
         self.bucket.calls.clear()
+
+    def assert_unreadable(
+        self, operation: str, answers: Iterable[object], call: Callable[[], Any]
+    ) -> None:
+        """`call` raises Unavailable if the table gives one of these answers to the operation."""
+        for answer in answers:
+            answering = {operation: mock.Mock(return_value=answer)}
+            patched = mock.patch.dict(self.table.operations, answering)
+            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
+                call()
+            self.assertEqual(str(raised.exception), f"{operation}: unreadable answer")

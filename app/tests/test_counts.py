@@ -2,22 +2,17 @@
 
 import threading
 import time
-import unittest
 from typing import Any
-from unittest import mock
 
 from fakes import FakeDynamoDB, counts_over, refused, timed_out
+from fixtures import OnFakes
 from wordtally.aws.errors import AwsError
 from wordtally.errors import Unavailable
 from wordtally.stores.counts import PAGE_WORDS, SEGMENTS
 from wordtally.work import Work
 
 
-class Add(unittest.TestCase):
-    def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.counts = counts_over(self.table)
-
+class Add(OnFakes):
     def test_one_upsert_per_distinct_word(self) -> None:
         work = Work()
         self.counts.add({"a": 5, "b": 1, "c": 2}, work)
@@ -56,13 +51,8 @@ class Add(unittest.TestCase):
 
     def test_an_unreadable_answer_is_an_outage(self) -> None:
         attributes: list[Any] = [{}, {"times": {"S": "1"}}, {"times": {"N": "many"}}]
-        for answer in [{}, *({"Attributes": each} for each in attributes)]:
-            patched = mock.patch.dict(
-                self.table.operations, {"UpdateItem": mock.Mock(return_value=answer)}
-            )
-            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
-                self.counts.add({"a": 1}, Work())
-            self.assertEqual(str(raised.exception), "UpdateItem: unreadable answer")
+        answers = [{}, *({"Attributes": each} for each in attributes)]
+        self.assert_unreadable("UpdateItem", answers, lambda: self.counts.add({"a": 1}, Work()))
 
     def test_no_upsert_begins_after_the_deadline(self) -> None:
         work = Work(until=time.monotonic() - 1)
@@ -71,11 +61,10 @@ class Add(unittest.TestCase):
         self.assertEqual(self.table.calls, [])
 
 
-class Scan(unittest.TestCase):
+class Scan(OnFakes):
     def setUp(self) -> None:
-        self.table = FakeDynamoDB()
+        super().setUp()
         self.table.items = {"x" * length: 1 for length in range(1, 30)}
-        self.counts = counts_over(self.table)
 
     def test_a_small_table_is_scanned_in_one_segment_and_a_possibly_large_one_in_several(
         self,
@@ -108,13 +97,7 @@ class Scan(unittest.TestCase):
 
     def test_an_unreadable_answer_is_an_outage(self) -> None:
         answers: list[Any] = [{}, {"Items": 5}, {"Items": [{}]}, {"Items": [{"word": {"N": "1"}}]}]
-        for answer in answers:
-            patched = mock.patch.dict(
-                self.table.operations, {"Scan": mock.Mock(return_value=answer)}
-            )
-            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
-                list(self.counts.scan(29, Work()))
-            self.assertEqual(str(raised.exception), "Scan: unreadable answer")
+        self.assert_unreadable("Scan", answers, lambda: list(self.counts.scan(29, Work())))
 
     def test_segments_are_read_concurrently(self) -> None:
         together = threading.Barrier(SEGMENTS)
@@ -142,11 +125,7 @@ class Scan(unittest.TestCase):
         self.assertEqual(len(self.table.calls), calls)
 
 
-class Errors(unittest.TestCase):
-    def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.counts = counts_over(self.table)
-
+class Errors(OnFakes):
     def test_throttling_and_outages_are_unavailable(self) -> None:
         for error in [
             refused("UpdateItem", "ProvisionedThroughputExceededException"),

@@ -2,12 +2,12 @@
 test_interleavings.py runs every schedule."""
 
 import time
-import unittest
 from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from fakes import FakeDynamoDB, cancelled, counts_over, refused, timed_out
+from fakes import cancelled, refused, timed_out
+from fixtures import OnFakes
 from wordtally.aws.errors import AwsError
 from wordtally.domain import once
 from wordtally.errors import Unavailable
@@ -18,10 +18,9 @@ from wordtally.work import Work
 MARKER = once.marker("key", "text", 0, 3600)
 
 
-class Transactions(unittest.TestCase):
+class Transactions(OnFakes):
     def setUp(self) -> None:
-        self.table = FakeDynamoDB()
-        self.counts = counts_over(self.table)
+        super().setUp()
         self.work = Work()
 
     def add(self, words: dict[str, int]) -> dict[str, int]:
@@ -165,10 +164,4 @@ class Transactions(unittest.TestCase):
 
     def test_an_unreadable_answer_is_an_outage(self) -> None:
         answers: list[Any] = [{}, {"Responses": []}, {"Responses": {"words": [{}]}}]
-        for answer in answers:
-            patched = mock.patch.dict(
-                self.table.operations, {"BatchGetItem": mock.Mock(return_value=answer)}
-            )
-            with self.subTest(answer=answer), patched, self.assertRaises(Unavailable) as raised:
-                self.add({"a": 1})
-            self.assertEqual(str(raised.exception), "BatchGetItem: unreadable answer")
+        self.assert_unreadable("BatchGetItem", answers, lambda: self.add({"a": 1}))
