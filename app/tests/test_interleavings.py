@@ -1,7 +1,7 @@
 """The report's protocol under every schedule of concurrent requests.
 
 The real `ranking.Ranking` runs on ports. schedules.explore chooses the moment at which each step takes
-effect: one word's ADD, one read, one page of a scan, one publish, one answer.
+effect: one word's ADD, one read, one page of a scan, one publish.
 
 A schedule is wrong if the report at any moment lacks a text that has been answered, or if it is not the
 top ten of the table after every request has been answered. `GET /report` reads the report once, so its
