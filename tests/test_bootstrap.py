@@ -1,6 +1,5 @@
 """Remote state: applies bootstrap/, then moves the root's local state into it, with locking."""
 
-import json
 from pathlib import Path
 
 import requests
@@ -28,26 +27,20 @@ skip_requesting_account_id  = true
 
 
 def test_the_roots_state_moves_into_the_bucket_and_is_locked_there(tmp_path: Path) -> None:
-    terraform.needed()
-    with aws.running("local.emulator.whole_aws") as cloud:
+    with terraform.whole_cloud() as cloud:
         for folder in ["bootstrap", "root"]:
             (tmp_path / folder).mkdir()
         bootstrap = terraform.Terraform(tmp_path / "bootstrap", cloud, ROOT / "bootstrap")
-        assert "Warning" not in bootstrap.apply(state_bucket_name=NAME)
-        bootstrap.plan_is_empty(state_bucket_name=NAME)
+        (bootstrap.directory / "terraform.tfvars").write_text(f'state_bucket_name = "{NAME}"')
+        assert "Warning" not in bootstrap.apply()
+        bootstrap.plan_is_empty()
         outputs = bootstrap.outputs()
         assert (outputs["state_bucket"], outputs["lock_table"]) == (NAME, f"{NAME}-lock")
-        assert "prevent_destroy" in bootstrap.run("destroy", "-auto-approve", *flags(), expect=1)
+        assert "prevent_destroy" in bootstrap.run("destroy", "-auto-approve", expect=1)
 
         s3 = aws.client("s3", cloud)
         assert s3.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled"
-        block = s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"]
-        assert list(block.values()) == [True] * 4
-        encryption = s3.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]
-        assert "AES256" in str(encryption)
-        (statement,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
-        assert statement["Effect"] == "Deny"
-        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        terraform.assert_private_and_encrypted(cloud, NAME)
 
         root = terraform.Terraform(tmp_path / "root", cloud)
         root.without_lifecycle()
@@ -75,10 +68,6 @@ def test_the_roots_state_moves_into_the_bucket_and_is_locked_there(tmp_path: Pat
         assert "Error acquiring the state lock" in locked
         s3.delete_object(Bucket=NAME, Key=f"{STATE}.tflock")
         root.plan_is_empty()
-
-
-def flags() -> list[str]:
-    return terraform.flags({"state_bucket_name": NAME})
 
 
 def test_the_example_is_what_bootstrap_prints() -> None:

@@ -1,11 +1,11 @@
 """The deployed product. Real Terraform with its real provider applies it to an emulated AWS. The deployed
 zip then runs in a Lambda runtime with the deployed environment, role and routes.
 
-There are three configurations: every option off, every option on, and every option off again in place.
-test_verify.py destroys a deployment with every option on, after a canary."""
+The tests run in order on one deployment: with every option on, then with every option off again in place.
+test_security.py and test_bootstrap.py start with few options. test_verify.py destroys a deployment with
+every option on, after a canary."""
 
 import base64
-import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from verify.places import Emulated
 KEY = "a-key-of-24-characters!!"
 PREVIOUS_KEY = "the-key-before-that-one"
 
-NOTHING = {"reconcile_schedule": "", "enable_page": False}
+NOTHING = {"name": "other", "reconcile_schedule": "", "enable_page": False}
 EVERYTHING = {
     "name": "other",
     "alert_email": "ops@example.com",
@@ -60,19 +60,8 @@ def deploying(directory: Path, cloud: str, variables: dict[str, Any]) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    terraform.needed()
-    with (
-        aws.running("local.emulator.whole_aws") as cloud,
-        deploying(tmp_path_factory.mktemp("nothing"), cloud, dict(NOTHING)) as deployment,
-    ):
-        yield deployment
-
-
-@pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    terraform.needed()
-    with aws.running("local.emulator.whole_aws") as cloud:
+    with terraform.whole_cloud() as cloud:
         zone = aws.client("route53", cloud).create_hosted_zone(
             Name="example.com", CallerReference="tests"
         )
@@ -86,13 +75,76 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
             yield deployment
 
 
-@pytest.fixture(params=["nothing", "everything"])
-def deployment(request: pytest.FixtureRequest) -> Emulated:
-    found: Emulated = request.getfixturevalue(request.param)
-    return found
+@pytest.fixture(scope="module")
+def nothing(everything: Emulated) -> Emulated:
+    """`everything`, after an apply that turns every option off and keeps the API."""
+    apis = everything.client("apigatewayv2")
+    (before,) = apis.get_apis()["Items"]
+    everything.variables = NOTHING
+    everything.apply()
+    assert [api["ApiId"] for api in apis.get_apis()["Items"]] == [before["ApiId"]]
+    return everything
 
 
-class TestBoth:
+@contextmanager
+def changed_policy(
+    deployment: Emulated,
+) -> Iterator[tuple[list[Any], Callable[[list[Any]], object]]]:
+    """The statements of the function's policy, and a function that allows only other statements."""
+    iam = deployment.client("iam")
+    policy = {"RoleName": deployment.name, "PolicyName": "function"}
+    whole = iam.get_role_policy(**policy)["PolicyDocument"]
+
+    def allow(statements: list[Any]) -> None:
+        document = json.dumps({**whole, "Statement": statements})
+        iam.put_role_policy(**policy, PolicyDocument=document)
+
+    try:
+        yield whole["Statement"], allow
+    finally:
+        allow(whole["Statement"])
+
+
+def callers(deployment: Emulated, service: str) -> list[Any]:
+    """The statements that let `service` call the alias."""
+    policy = deployment.client("lambda").get_policy(**alias(deployment))["Policy"]
+    principal = {"Service": f"{service}.amazonaws.com"}
+    return [each for each in json.loads(policy)["Statement"] if each["Principal"] == principal]
+
+
+@contextmanager
+def revoked(deployment: Emulated, statement: Any) -> Iterator[None]:
+    """Without one of the statements that `callers` returns."""
+    functions, condition = deployment.client("lambda"), statement["Condition"]
+    statement_id = {**alias(deployment), "StatementId": statement["Sid"]}
+    functions.remove_permission(**statement_id)
+    yield
+    account = condition.get("StringEquals", {}).get("AWS:SourceAccount")
+    functions.add_permission(
+        **statement_id,
+        Action=statement["Action"],
+        Principal=statement["Principal"]["Service"],
+        SourceArn=condition["ArnLike"]["AWS:SourceArn"],
+        **({"SourceAccount": account} if account else {}),
+    )
+
+
+def alias(deployment: Emulated) -> dict[str, str]:
+    return {"FunctionName": deployment.name, "Qualifier": "live"}
+
+
+def put(deployment: Emulated, text: str, records: int = 1) -> None:
+    """Put `text` on the stream `records` times, under different partition keys."""
+    data = json.dumps({"parameter": text}).encode()
+    deployment.client("kinesis").put_records(
+        StreamName=deployment.outputs["stream_name"],
+        Records=[{"Data": data, "PartitionKey": str(number)} for number in range(records)],
+    )
+
+
+class AnyDeployment:
+    """Tests for every configuration. A subclass provides the fixture `deployment`."""
+
     @pytest.mark.parametrize("check", checks.ALWAYS, ids=str)
     def test_what_every_deployment_does(self, deployment: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(deployment)), seen
@@ -109,10 +161,9 @@ class TestBoth:
     def test_each_permission_is_needed(self, deployment: Emulated) -> None:
         """Without any one of the actions in the role's policy, the product fails. Actions for logs and
         traces are left out, as moto does not receive them."""
-        iam, s3 = deployment.client("iam"), deployment.client("s3")
-        policy = {"RoleName": deployment.name, "PolicyName": "function"}
-        whole = iam.get_role_policy(**policy)["PolicyDocument"]
+        s3 = deployment.client("s3")
         bucket = deployment.outputs["reports_bucket"]
+        versioned = deployment.variables.get("enable_s3_versioning")
         taken = set()
 
         def works() -> bool:
@@ -144,23 +195,18 @@ class TestBoth:
                 "VersionId"
             ]
         assert works()
-        for index, statement in enumerate(whole["Statement"]):
-            if statement["Sid"] in ("WriteLogs", "SendTraces"):
-                continue
-            for action in statement["Action"]:
-                reduced = copy.deepcopy(whole)
-                actions = reduced["Statement"][index]["Action"]
-                actions.remove(action)
-                if not actions:
-                    del reduced["Statement"][index]
-                iam.put_role_policy(**policy, PolicyDocument=json.dumps(reduced))
-                if action == "s3:GetObjectVersion" and not deployment.variables.get(
-                    "enable_s3_versioning"
-                ):
+        with changed_policy(deployment) as (statements, allow):
+            for statement in statements:
+                if statement["Sid"] in ("WriteLogs", "SendTraces"):
                     continue
-                assert not works(), f"{action} is allowed, but nothing needs it"
-                taken.add(action)
-        iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
+                others = [each for each in statements if each != statement]
+                for action in statement["Action"]:
+                    if action == "s3:GetObjectVersion" and not versioned:
+                        continue
+                    kept = [each for each in statement["Action"] if each != action]
+                    allow([*others, {**statement, "Action": kept}] if kept else others)
+                    assert not works(), f"{action} is allowed, but nothing needs it"
+                    taken.add(action)
         assert works()
         assert {
             "dynamodb:UpdateItem",
@@ -172,48 +218,34 @@ class TestBoth:
         } <= taken
 
     def test_a_link_needs_no_permission_to_write(self, deployment: Emulated) -> None:
-        iam = deployment.client("iam")
-        policy = {"RoleName": deployment.name, "PolicyName": "function"}
-        whole = iam.get_role_policy(**policy)["PolicyDocument"]
         assert deployment.post("a text").status_code == 200
         reads = ("s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket")
-        statements = [
-            {**statement, "Action": kept}
-            for statement in whole["Statement"]
-            if (kept := [action for action in statement["Action"] if action in reads])
-        ]
-        reading = {**whole, "Statement": statements}
-        iam.put_role_policy(**policy, PolicyDocument=json.dumps(reading))
-        link, posted = deployment.link(), deployment.post("a text")
-        opened = requests.get(link.json()["url"], timeout=30)
-        iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
+        with changed_policy(deployment) as (statements, allow):
+            allow(
+                [
+                    {**statement, "Action": kept}
+                    for statement in statements
+                    if (kept := [action for action in statement["Action"] if action in reads])
+                ]
+            )
+            link, posted = deployment.link(), deployment.post("a text")
+            opened = requests.get(link.json()["url"], timeout=30)
         assert (link.status_code, opened.status_code, posted.status_code) == (200, 200, 500)
 
     def test_each_route_is_called_under_a_permission_of_its_own(self, deployment: Emulated) -> None:
-        alias = {"FunctionName": deployment.name, "Qualifier": "live"}
-        functions = deployment.client("lambda")
-        statements = json.loads(functions.get_policy(**alias)["Policy"])["Statement"]
         permissions = {
             statement["Condition"]["ArnLike"]["AWS:SourceArn"].split("/*/")[1]: statement
-            for statement in statements
-            if statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+            for statement in callers(deployment, "apigateway")
         }
         page = set() if deployment.variables.get("enable_page") is False else {"GET/"}
         assert permissions.keys() == {"POST/", "GET/report"} | page
         for route, statement in permissions.items():
-            functions.remove_permission(**alias, StatementId=statement["Sid"])
             with (
+                revoked(deployment, statement),
                 deployed.product(deployment.cloud, deployment.name) as product,
                 pytest.raises(DeploymentError, match=f"{route} may not call {deployment.name}"),
             ):
                 product.gateway()
-            functions.add_permission(
-                **alias,
-                StatementId=statement["Sid"],
-                Action=statement["Action"],
-                Principal="apigateway.amazonaws.com",
-                SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
-            )
 
     def test_outputs_say_what_an_operator_needs(self, deployment: Emulated) -> None:
         outputs = deployment.outputs
@@ -227,7 +259,7 @@ class TestBoth:
         names = {alarm["AlarmName"].removeprefix(f"{deployment.name}-") for alarm in alarms}
         expected = {"function-errors", "function-slow", "function-throttles", "api-5xx"}
         expected |= {"table-throttles"}
-        if deployment.name == "other":
+        if "stream_shards" in deployment.variables:
             expected |= {"authorizer-errors", "failures", "stream-behind"}
         assert names == expected
         for alarm in alarms:
@@ -236,22 +268,6 @@ class TestBoth:
 
 
 FILE = "a file.txt"
-
-OTHER_WAYS = ["inbox_bucket", "stream_name", "failure_queue_url"]
-"""Outputs."""
-
-
-STREAM_AND_QUEUE = ["STREAM_NAME", "FAILURE_QUEUE_URL"]
-"""Variables of the function's environment."""
-
-
-def settings_of(deployment: Emulated) -> dict[str, str]:
-    """The function's environment."""
-    functions = deployment.client("lambda")
-    found = functions.get_function_configuration(FunctionName=deployment.name)
-    assert found["Timeout"] == 900
-    variables: dict[str, str] = found["Environment"]["Variables"]
-    return variables
 
 
 def other_ways_work(deployment: Emulated, version: str) -> bool:
@@ -286,28 +302,11 @@ def other_ways_work(deployment: Emulated, version: str) -> bool:
     return deployment.post("a text", prefer="respond-async").status_code == 202
 
 
-class TestNothingOptional:
-    def test_no_key_is_needed(self, nothing: Emulated) -> None:
-        answer = requests.post(nothing.uri, json={"parameter": "a"}, timeout=30)
-        assert answer.status_code == 200
-        assert list(nothing.product.functions) == ["wordtally"]
-        assert nothing.run_schedules() == []
+class TestEverythingOn(AnyDeployment):
+    @pytest.fixture
+    def deployment(self, everything: Emulated) -> Emulated:
+        return everything
 
-    def test_neither_inbox_nor_stream_exists(self, nothing: Emulated) -> None:
-        assert not settings_of(nothing).keys() & {"MAX_FILE_WORDS", *STREAM_AND_QUEUE}
-        outputs = nothing.outputs
-        assert [outputs[name] for name in OTHER_WAYS] == ["", "", ""]
-        answer = nothing.post("not later", prefer="respond-async")
-        assert (answer.status_code, answer.headers.get("preference-applied")) == (200, None)
-        assert checks.words(nothing)["later"] == 1
-
-    def test_there_is_no_page_and_no_bucket_cors(self, nothing: Emulated) -> None:
-        assert checks.without_the_page(nothing) == checks.NO_PAGE
-        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
-            nothing.client("s3").get_bucket_cors(Bucket=nothing.outputs["reports_bucket"])
-
-
-class TestEverythingOn:
     @pytest.mark.parametrize("check", checks.OPTIONS, ids=str)
     def test_what_the_options_do(self, everything: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(everything)), seen
@@ -321,11 +320,7 @@ class TestEverythingOn:
         for text in texts[:3]:
             checks.upload(everything, text, text.encode())
         for text in texts[3:]:
-            everything.client("kinesis").put_record(
-                StreamName=everything.outputs["stream_name"],
-                Data=json.dumps({"parameter": text}).encode(),
-                PartitionKey=text,
-            )
+            put(everything, text)
         expected = {f"{mark}{number}": 1 for number in range(6)} | {f"both{mark}": 6}
 
         def counted() -> dict[str, int]:
@@ -336,26 +331,17 @@ class TestEverythingOn:
             assert checks.tags(everything, text) == {"wordtally": "counted"}
         everything.serve_anew()
         later = f"later{mark}"
-        for shard in range(20):  # some for each of the two shards
-            everything.client("kinesis").put_record(
-                StreamName=everything.outputs["stream_name"],
-                Data=json.dumps({"parameter": later}).encode(),
-                PartitionKey=str(shard),
-            )
+        put(everything, later, 20)  # some for each of the two shards
         expected |= {later: 20}
         assert everything.eventually(counted, lambda seen: later in seen and seen[later] >= 20)
         assert counted() == expected
 
     def test_an_upload_that_keeps_failing_ends_in_the_queue(self, everything: Emulated) -> None:
-        iam = everything.client("iam")
-        policy = {"RoleName": everything.name, "PolicyName": "function"}
-        whole = iam.get_role_policy(**policy)["PolicyDocument"]
-        statements = [each for each in whole["Statement"] if each["Sid"] != "CountOnce"]
-        iam.put_role_policy(**policy, PolicyDocument=json.dumps({**whole, "Statement": statements}))
         word = f"failing{uuid.uuid4().hex}"
-        checks.upload(everything, word, word.encode())
-        message = json.loads(checks.failure(everything, lambda body: word in body))
-        iam.put_role_policy(**policy, PolicyDocument=json.dumps(whole))
+        with changed_policy(everything) as (statements, allow):
+            allow([each for each in statements if each["Sid"] != "CountOnce"])
+            checks.upload(everything, word, word.encode())
+            message = json.loads(checks.failure(everything, lambda body: word in body))
         context = message["requestContext"]
         assert context["condition"] == "RetriesExhausted"
         assert context["approximateInvokeCount"] == 3
@@ -367,50 +353,29 @@ class TestEverythingOn:
     def test_a_bucket_that_may_not_call_the_function_announces_nothing(
         self, everything: Emulated
     ) -> None:
-        functions, s3 = everything.client("lambda"), everything.client("s3")
-        alias = {"FunctionName": everything.name, "Qualifier": "live"}
-        bucket = everything.outputs["inbox_bucket"]
-        (statement,) = [
-            each
-            for each in json.loads(functions.get_policy(**alias)["Policy"])["Statement"]
-            if each["Principal"] == {"Service": "s3.amazonaws.com"}
-        ]
+        s3, bucket = everything.client("s3"), everything.outputs["inbox_bucket"]
+        (statement,) = callers(everything, "s3")
         condition = statement["Condition"]
         assert condition["ArnLike"] == {"AWS:SourceArn": f"arn:aws:s3:::{bucket}"}
         assert condition["StringEquals"] == {"AWS:SourceAccount": "123456789012"}
         configuration = s3.get_bucket_notification_configuration(Bucket=bucket)
         (told,) = configuration["LambdaFunctionConfigurations"]
         assert told["LambdaFunctionArn"].endswith(f":function:{everything.name}:live")
-        functions.remove_permission(**alias, StatementId=statement["Sid"])
-        with pytest.raises(ClientError, match="Unable to validate"):
-            s3.put_bucket_notification_configuration(
-                Bucket=bucket,
-                NotificationConfiguration={"LambdaFunctionConfigurations": [told]},
-            )
-        functions.add_permission(
-            **alias,
-            StatementId=statement["Sid"],
-            Action="lambda:InvokeFunction",
-            Principal="s3.amazonaws.com",
-            SourceArn=f"arn:aws:s3:::{bucket}",
-            SourceAccount="123456789012",
-        )
-        s3.put_bucket_notification_configuration(
-            Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [told]}
-        )
+        again = {
+            "Bucket": bucket,
+            "NotificationConfiguration": {"LambdaFunctionConfigurations": [told]},
+        }
+        with (
+            revoked(everything, statement),
+            pytest.raises(ClientError, match="Unable to validate"),
+        ):
+            s3.put_bucket_notification_configuration(**again)
+        s3.put_bucket_notification_configuration(**again)
 
     def test_inbox_stream_and_queue_are_private_and_encrypted(self, everything: Emulated) -> None:
         s3, outputs = everything.client("s3"), everything.outputs
-        bucket = {"Bucket": outputs["inbox_bucket"]}
-        blocked = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
-        assert (len(blocked), set(blocked.values())) == (4, {True})
-        (ownership,) = s3.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"]
-        assert ownership == {"ObjectOwnership": "BucketOwnerEnforced"}
-        (encryption,) = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"][
-            "Rules"
-        ]
-        assert encryption["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-        assert s3.get_bucket_versioning(**bucket)["Status"] == "Enabled"
+        terraform.assert_private_and_encrypted(everything.cloud, outputs["inbox_bucket"])
+        assert s3.get_bucket_versioning(Bucket=outputs["inbox_bucket"])["Status"] == "Enabled"
         checks.upload(everything, "secret", b"secret")
         address = f"{everything.cloud}/{outputs['inbox_bucket']}/secret"
         assert requests.get(address, timeout=30).status_code == 403
@@ -427,18 +392,17 @@ class TestEverythingOn:
             "true",
             "1209600",
         )
-        for policy in [queue["Policy"], s3.get_bucket_policy(**bucket)["Policy"]]:
-            (statement,) = json.loads(policy)["Statement"]
-            assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-            assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        terraform.assert_tls_only(queue["Policy"])
 
-    def test_the_functions_environment_names_stream_queue_and_limit(
+    def test_a_file_may_have_250_000_words_and_takes_15_minutes_at_most(
         self, everything: Emulated
     ) -> None:
-        settings, outputs = settings_of(everything), everything.outputs
-        names = [outputs["stream_name"], outputs["failure_queue_url"]]
-        assert [settings[name] for name in STREAM_AND_QUEUE] == names
-        assert settings["MAX_FILE_WORDS"] == "250000"
+        functions = everything.client("lambda")
+        found = functions.get_function_configuration(FunctionName=everything.name)
+        assert (found["Timeout"], found["Environment"]["Variables"]["MAX_FILE_WORDS"]) == (
+            900,
+            "250000",
+        )
 
     def test_the_event_source_mapping_has_the_right_settings(self, everything: Emulated) -> None:
         lambda_ = everything.client("lambda")
@@ -506,59 +470,53 @@ class TestEverythingOn:
             ({"live_version": "9"}, "has not been published yet"),
         ]
         for variables, sentence in mistakes:
-            flags = terraform.flags({**everything.variables, **variables})
-            output = everything.terraform.run(
-                "plan", "-input=false", "-refresh=false", *flags, expect=1
+            assert sentence in terraform.refusal(
+                everything.terraform, everything.variables | variables
             )
-            assert sentence in " ".join(output.replace("│", " ").split())
 
-
-class TestOffAgainInPlace:
     def test_with_more_shards_each_record_still_counts_once(self, everything: Emulated) -> None:
         word = f"resharded{uuid.uuid4().hex}"
-
-        def put(records: int) -> None:
-            for number in range(records):
-                everything.client("kinesis").put_record(
-                    StreamName=everything.outputs["stream_name"],
-                    Data=json.dumps({"parameter": word}).encode(),
-                    PartitionKey=str(number),
-                )
-
-        put(10)
+        put(everything, word, 10)
         everything.apply(refresh=False, stream_shards=4)
-        put(10)
+        put(everything, word, 10)
         assert everything.product
         assert everything.eventually(lambda: checks.words(everything).get(word), lambda n: n == 20)
         everything.serve_anew()
-        put(10)
+        put(everything, word, 10)
         seen = everything.eventually(lambda: checks.words(everything)[word], lambda n: n >= 30)
         assert seen == 30
 
-    def test_everything_optional_is_deleted_and_the_plan_is_empty(
-        self, everything: Emulated
-    ) -> None:
-        apis, s3 = everything.client("apigatewayv2"), everything.client("s3")
-        (before,) = apis.get_apis()["Items"]
-        everything.variables = {"name": "other", **NOTHING}
-        everything.apply()
-        everything.plan_is_empty()
+
+class TestOffAgainInPlace(AnyDeployment):
+    @pytest.fixture
+    def deployment(self, nothing: Emulated) -> Emulated:
+        return nothing
+
+    def test_everything_optional_is_deleted(self, nothing: Emulated) -> None:
+        apis = nothing.client("apigatewayv2")
         (api,) = apis.get_apis()["Items"]
-        assert api["ApiId"] == before["ApiId"]
         routes = apis.get_routes(ApiId=api["ApiId"])["Items"]
         assert {route["RouteKey"] for route in routes} == {"POST /", "GET /report"}
-        assert checks.without_the_page(everything) == checks.NO_PAGE
-        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
-            s3.get_bucket_cors(Bucket=everything.outputs["reports_bucket"])
-        remaining = checks.left(everything, "")
+        remaining = checks.left(nothing, "")
         assert remaining["functions"] == ["other"]
         gone = {"topics", "budgets", "anomalies", "rules", "domains", "queues", "streams"}
         assert not remaining.keys() & gone
-        assert remaining["buckets"] == [everything.outputs["reports_bucket"]]
-        answer = requests.post(everything.uri, json={"parameter": "a"}, timeout=30)
-        assert answer.status_code == 200
-        assert "versionId" not in answer.json()["url"]
+        assert remaining["buckets"] == [nothing.outputs["reports_bucket"]]
 
-    def test_destroy_leaves_no_versions_and_reports(self, everything: Emulated) -> None:
-        everything.destroy()
-        assert checks.left(everything, "") == {}
+    def test_no_key_is_needed(self, nothing: Emulated) -> None:
+        answer = requests.post(nothing.uri, json={"parameter": "a"}, timeout=30)
+        assert answer.status_code == 200
+        assert list(nothing.product.functions) == ["other"]
+        assert nothing.run_schedules() == []
+
+    def test_neither_inbox_nor_stream_exists(self, nothing: Emulated) -> None:
+        outputs = ["inbox_bucket", "stream_name", "failure_queue_url"]
+        assert [nothing.outputs[name] for name in outputs] == ["", "", ""]
+        answer = nothing.post("not later", prefer="respond-async")
+        assert (answer.status_code, answer.headers.get("preference-applied")) == (200, None)
+        assert checks.words(nothing)["later"] == 1
+
+    def test_there_is_no_page_and_no_bucket_cors(self, nothing: Emulated) -> None:
+        assert checks.without_the_page(nothing) == checks.NO_PAGE
+        with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+            nothing.client("s3").get_bucket_cors(Bucket=nothing.outputs["reports_bucket"])

@@ -183,14 +183,6 @@ def test_every_header_of_the_page_is_in_its_description() -> None:
     assert sent == {name.lower() for name in RESPONSES["GET /"][200]["headers"]}
 
 
-def test_the_preference_is_ignored_without_a_stream() -> None:
-    event = {"headers": {"prefer": "respond-async"}, "body": GOOD.decode()}
-    answered = Product().respond(event)
-    assert answered["statusCode"] == 200
-    assert "preference-applied" not in answered["headers"]
-    assert Product(with_stream=True).respond(event)["statusCode"] == 202
-
-
 @pytest.mark.parametrize("name", REQUESTS)
 def test_examples_of_requests_are_counted_and_the_link_opens_a_report(
     name: str, product: str

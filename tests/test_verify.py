@@ -31,8 +31,7 @@ WORKING_COPY = re.compile(r"(build/verify/wordtally-verify-[0-9a-f]{6}) ")
 
 @pytest.fixture(scope="module")
 def whole_cloud() -> Iterator[str]:
-    terraform.needed()
-    with aws.running("local.emulator.whole_aws") as url:
+    with terraform.whole_cloud() as url:
         yield url
 
 

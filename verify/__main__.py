@@ -14,8 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -48,19 +47,11 @@ CONFIRMATION = "wordtally-verify@example.com"
 """AWS sends this address a request for confirmation. The domain receives no mail (RFC 2606)."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     verdict: str
     check: str
     expected: str
     seen: str
-
-
-def row(check: Check, seen: object) -> Row:
-    figure = isinstance(check.expected, checks.Figure)
-    agrees = check.agrees(seen)
-    verdict = "figure" if figure else "ok" if agrees else "DIFFERS"
-    return Row(verdict, check.name, str(check.expected), str(seen))
 
 
 def verify(place: Place, todo: Iterable[Check], only_an_account: Iterable[Check]) -> list[Row]:
@@ -110,10 +101,13 @@ def applied(place: Place) -> Iterator[Row]:
 
 def run(check: Check, place: Place) -> Row:
     try:
-        return row(check, check.see(place))
+        seen = check.see(place)
+        figure = isinstance(check.expected, checks.Figure)
+        verdict = "figure" if figure else "ok" if check.agrees(seen) else "DIFFERS"
     except Exception as error:  # noqa: BLE001 - after any error, the other checks still run
         seen = f"{type(error).__name__}: {brief(str(error))}"
-        return Row("DIFFERS", check.name, str(check.expected), seen)
+        verdict = "DIFFERS"
+    return Row(verdict, check.name, str(check.expected), str(seen))
 
 
 def destroyed(place: Place) -> Row:
@@ -166,19 +160,16 @@ def say(text: str) -> None:
 
 def table(rows: list[Row], secret: dict[str, str]) -> str:
     """A Markdown table to paste into an issue, with each key of `secret` replaced by its value."""
-    cells = [("", "check", "expected", "seen")]
-    cells += [(each.verdict, each.check, each.expected, each.seen) for each in rows]
-    for value, instead in secret.items():
-        cells = [tuple(cell.replace(value, instead) for cell in line) for line in cells]  # type: ignore[misc]
-    cells = [tuple(cell.replace("|", "\\|") for cell in line) for line in cells]  # type: ignore[misc]
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    cells.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in cells
-    )
+
+    def shown(cell: str) -> str:
+        for value, instead in secret.items():
+            cell = cell.replace(value, instead)
+        return cell.replace("|", "\\|")
+
+    lines = [list(map(shown, row)) for row in [Row("", "check", "expected", "seen"), *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
 
 
 def variables(name: str, region: str, email: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ locals {
 
 resource "aws_apigatewayv2_api" "main" {
   name          = var.name
-  description   = "POST a text, get a link to the ten most frequent words so far."
+  description   = "Counts the words of posted texts and returns a link to the ten most frequent words."
   protocol_type = "HTTP"
 
   dynamic "cors_configuration" {

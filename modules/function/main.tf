@@ -118,7 +118,7 @@ resource "aws_lambda_function" "main" {
 
 resource "aws_lambda_alias" "live" {
   name             = "live"
-  description      = "What callers reach."
+  description      = "Points to the version that serves callers."
   function_name    = aws_lambda_function.main.function_name
   function_version = var.live_version != "" ? var.live_version : aws_lambda_function.main.version
 

@@ -4,60 +4,68 @@ locals {
   notify     = var.alert_email != ""
   publishers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
 
-  # CloudWatch's own metrics. Missing data raises no alarm: without traffic they have no data points.
-  alarms = merge(
-    {
-      function-errors = {
-        description = "The function raised or timed out. Its log has the trace."
-        namespace   = "AWS/Lambda"
-        metric      = "Errors"
-        dimensions  = { FunctionName = var.function_name }
-      }
-      function-throttles = {
-        description = "Lambda refused calls of the function: the account's concurrency is used up."
-        namespace   = "AWS/Lambda"
-        metric      = "Throttles"
-        dimensions  = { FunctionName = var.function_name }
-      }
-      api-5xx = {
-        description = "Callers got 5xx answers."
-        namespace   = "AWS/ApiGateway"
-        metric      = "5xx"
-        dimensions  = { ApiId = var.api_id }
-      }
-    },
-    var.enable_authorizer ? {
-      authorizer-errors = {
-        description = "The authorizer raised or timed out: nobody gets in."
-        namespace   = "AWS/Lambda"
-        metric      = "Errors"
-        dimensions  = { FunctionName = var.authorizer_function_name }
-      }
-    } : {},
-    # A failure queue replaces this alarm: it gets failed reconciliations, and dropped events would
-    # include files.
-    var.enable_reconciliation && !var.keeps_failures ? {
-      # Only the reconciliation calls the function asynchronously, so each event that Lambda drops
-      # after its retries is a failed reconciliation, whatever the cause.
-      reconciliation-failures = {
-        description = "The scheduled reconciliation failed, retries included. The report may lack what a crash left behind."
-        namespace   = "AWS/Lambda"
-        metric      = "AsyncEventsDropped"
-        dimensions  = { FunctionName = var.function_name }
-      }
-    } : {},
-  )
+  # Raised by any event within five minutes. Alarms that differ override these settings.
+  any_event = { is_enabled = true, statistic = "Sum", period = 300, periods = 1, of_periods = 1, threshold = 0 }
 
-  # Files and batches may take longer than the alarm's 5 s. If the function handles them, the alarm
-  # watches only the requests of the API.
-  slow = var.keeps_failures ? {
-    namespace  = "AWS/ApiGateway"
-    metric     = "IntegrationLatency"
-    dimensions = { ApiId = var.api_id }
-    } : {
-    namespace  = "AWS/Lambda"
-    metric     = "Duration"
-    dimensions = { FunctionName = var.function_name }
+  of_function = { namespace = "AWS/Lambda", dimensions = { FunctionName = var.function_name } }
+  of_api      = { namespace = "AWS/ApiGateway", dimensions = { ApiId = var.api_id } }
+
+  alarms = {
+    function-errors = merge(local.any_event, local.of_function, {
+      description = "The function raised an error or timed out. Its log has the trace."
+      metric      = "Errors"
+    })
+    function-throttles = merge(local.any_event, local.of_function, {
+      description = "Lambda throttled calls of the function. The account's concurrency is used up."
+      metric      = "Throttles"
+    })
+    # Two periods of three, so that one long reconciliation raises no alarm. Files and batches may take
+    # longer than 5 s. If the function handles them, the alarm watches only the requests of the API.
+    function-slow = merge(local.any_event, var.keeps_failures ? local.of_api : local.of_function, {
+      description = "One call in twenty took more than 5 seconds."
+      metric      = var.keeps_failures ? "IntegrationLatency" : "Duration"
+      statistic   = "p95"
+      periods     = 2
+      of_periods  = 3
+      threshold   = 5000 # milliseconds
+    })
+    api-5xx = merge(local.any_event, local.of_api, {
+      description = "The API answered requests with 5xx. The function's log has the code and the cause."
+      metric      = "5xx"
+    })
+    authorizer-errors = merge(local.any_event, local.of_function, {
+      is_enabled  = var.enable_authorizer
+      description = "The authorizer raised an error or timed out. Requests fail until it works again."
+      metric      = "Errors"
+      dimensions  = { FunctionName = var.authorizer_function_name }
+    })
+    # Only the reconciliation calls the function asynchronously, so each event that Lambda drops after
+    # its retries is a failed reconciliation, whatever the cause. A failure queue replaces this alarm:
+    # it gets failed reconciliations, and dropped events would include files.
+    reconciliation-failures = merge(local.any_event, local.of_function, {
+      is_enabled  = var.enable_reconciliation && !var.keeps_failures
+      description = "The scheduled reconciliation and its retries failed. The report may lack words that a crashed request counted."
+      metric      = "AsyncEventsDropped"
+    })
+    failures = merge(local.any_event, {
+      is_enabled  = var.keeps_failures
+      description = "The failure queue holds messages. Each names files or records that were not counted, or a reconciliation that failed."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = var.failure_queue_name }
+      statistic   = "Maximum"
+    })
+    # Three minutes of five, so that one retried batch raises no alarm.
+    stream-behind = merge(local.any_event, local.of_function, {
+      is_enabled  = var.enable_stream
+      description = "Texts wait in the stream for more than a minute. Batches fail, or the function counts fewer texts than the shards receive."
+      metric      = "IteratorAge"
+      statistic   = "Maximum"
+      period      = 60
+      periods     = 3
+      of_periods  = 5
+      threshold   = (var.stream_window_seconds + 60) * 1000 # milliseconds
+    })
   }
 
   # For each metric: a pattern of the log lines that carry it, and the value to take from them.
@@ -83,46 +91,50 @@ locals {
   } : name => metric if var.enable_stream }
 }
 
-resource "aws_cloudwatch_metric_alarm" "count" {
-  for_each = local.alarms
+resource "aws_cloudwatch_metric_alarm" "metric" {
+  for_each = { for name, alarm in local.alarms : name => alarm if alarm.is_enabled }
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.description
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = "Sum"
-  period              = 300
-  evaluation_periods  = 1
+  statistic           = each.value.statistic == "p95" ? null : each.value.statistic
+  extended_statistic  = each.value.statistic == "p95" ? "p95" : null
+  period              = each.value.period
+  datapoints_to_alarm = each.value.periods
+  evaluation_periods  = each.value.of_periods
   comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
+  threshold           = each.value.threshold
+  treat_missing_data  = "notBreaching" # without traffic there is no data
   alarm_actions       = aws_sns_topic.alerts[*].arn
   ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
-# Two periods of three, so that one long reconciliation raises no alarm.
-resource "aws_cloudwatch_metric_alarm" "slow" {
-  alarm_name          = "${var.name}-function-slow"
-  alarm_description   = "One call in twenty takes more than 5 s."
-  namespace           = local.slow.namespace
-  metric_name         = local.slow.metric
-  dimensions          = local.slow.dimensions
-  extended_statistic  = "p95"
-  period              = 300
-  evaluation_periods  = 3
-  datapoints_to_alarm = 2
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 5000
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = aws_sns_topic.alerts[*].arn
-  ok_actions          = aws_sns_topic.alerts[*].arn
+moved {
+  from = aws_cloudwatch_metric_alarm.count
+  to   = aws_cloudwatch_metric_alarm.metric
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.slow
+  to   = aws_cloudwatch_metric_alarm.metric["function-slow"]
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.failures[0]
+  to   = aws_cloudwatch_metric_alarm.metric["failures"]
+}
+
+moved {
+  from = aws_cloudwatch_metric_alarm.behind[0]
+  to   = aws_cloudwatch_metric_alarm.metric["stream-behind"]
 }
 
 # ThrottledRequests has data only with the dimension Operation, so the alarm adds up events by table.
 resource "aws_cloudwatch_metric_alarm" "table_throttles" {
   alarm_name          = "${var.name}-table-throttles"
-  alarm_description   = "DynamoDB throttles the words table: a hot word, max_writes_per_second, or the account's limit."
+  alarm_description   = "DynamoDB throttled reads or writes of the words table. The cause is a hot word, max_writes_per_second or the account's limit."
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
@@ -152,44 +164,6 @@ resource "aws_cloudwatch_metric_alarm" "table_throttles" {
       }
     }
   }
-}
-
-resource "aws_cloudwatch_metric_alarm" "failures" {
-  count = var.keeps_failures ? 1 : 0
-
-  alarm_name          = "${var.name}-failures"
-  alarm_description   = "The failure queue holds messages: files, batches or records that were not counted, or a reconciliation that failed."
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = var.failure_queue_name }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = aws_sns_topic.alerts[*].arn
-  ok_actions          = aws_sns_topic.alerts[*].arn
-}
-
-# Three minutes of five, so that one retried batch raises no alarm.
-resource "aws_cloudwatch_metric_alarm" "behind" {
-  count = var.enable_stream ? 1 : 0
-
-  alarm_name          = "${var.name}-stream-behind"
-  alarm_description   = "Texts of the stream wait for more than a minute: batches fail, or the shards get more than the function counts."
-  namespace           = "AWS/Lambda"
-  metric_name         = "IteratorAge"
-  dimensions          = { FunctionName = var.function_name }
-  statistic           = "Maximum"
-  period              = 60
-  evaluation_periods  = 5
-  datapoints_to_alarm = 3
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = (var.stream_window_seconds + 60) * 1000 # milliseconds
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = aws_sns_topic.alerts[*].arn
-  ok_actions          = aws_sns_topic.alerts[*].arn
 }
 
 resource "aws_cloudwatch_log_metric_filter" "product" {

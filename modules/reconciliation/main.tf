@@ -2,7 +2,7 @@
 
 resource "aws_cloudwatch_event_rule" "schedule" {
   name                = "${var.name}-reconcile"
-  description         = "Rebuild the report from the table, in case a crash left it behind."
+  description         = "Rebuilds the report from the table, in case a crashed request left it out of date."
   schedule_expression = var.schedule
 }
 
