@@ -116,7 +116,6 @@ module "api" {
   name                     = var.name
   function                 = module.function.live
   authorizer               = one(module.authorizer[*].live)
-  enable_authorizer        = local.has_api_key
   enable_page              = var.enable_page
   throttle_rate_per_second = var.throttle_rate_per_second
   throttle_burst           = var.throttle_burst
@@ -172,16 +171,13 @@ module "monitoring" {
   account_id               = data.aws_caller_identity.current.account_id
   function_name            = module.function.live.function_name
   function_log_group_name  = module.function.log_group_name
-  enable_authorizer        = local.has_api_key
   authorizer_function_name = one(module.authorizer[*].live.function_name)
   enable_reconciliation    = var.reconcile_schedule != ""
   api_id                   = module.api.id
   words_table_name         = module.storage.words_table_name
   enable_inbox             = var.enable_inbox
-  enable_stream            = local.has_stream
   stream_name              = one(module.stream[*].stream_name)
   stream_window_seconds    = var.stream_window_seconds
-  keeps_failures           = local.keeps_failures
   failure_queue_name       = one(module.failures[*].queue_name)
   alert_email              = var.alert_email
 }

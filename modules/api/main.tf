@@ -1,12 +1,14 @@
 # The HTTP API: its routes to the function, its stage, access log and throttling, and the authorizer.
 
 locals {
+  has_authorizer = var.authorizer != null
+
   # By route key. Each route has its own permission. Every route except the page's calls the
   # authorizer, if there is one. The name CallFromRoute dates from when POST / was the only route.
   routes = merge(
     {
-      "POST /"      = { statement_id = "CallFromRoute", is_guarded = var.enable_authorizer }
-      "GET /report" = { statement_id = "CallFromReportRoute", is_guarded = var.enable_authorizer }
+      "POST /"      = { statement_id = "CallFromRoute", is_guarded = local.has_authorizer }
+      "GET /report" = { statement_id = "CallFromReportRoute", is_guarded = local.has_authorizer }
     },
     var.enable_page ? {
       "GET /" = { statement_id = "CallFromPageRoute", is_guarded = false }
@@ -109,7 +111,7 @@ moved {
 }
 
 resource "aws_apigatewayv2_authorizer" "key" {
-  count = var.enable_authorizer ? 1 : 0
+  count = local.has_authorizer ? 1 : 0
 
   api_id                            = aws_apigatewayv2_api.main.id
   name                              = "api-key"
@@ -128,7 +130,7 @@ resource "aws_apigatewayv2_authorizer" "key" {
 }
 
 resource "aws_lambda_permission" "authorizer" {
-  count = var.enable_authorizer ? 1 : 0
+  count = local.has_authorizer ? 1 : 0
 
   statement_id  = "CallFromAuthorizer"
   action        = "lambda:InvokeFunction"

@@ -20,14 +20,8 @@ variable "enable_page" {
   nullable    = false
 }
 
-variable "enable_authorizer" {
-  description = "Call the authorizer before each request, except requests for the page. (A plan must know this before it knows the authorizer's ARN.)"
-  type        = bool
-  nullable    = false
-}
-
 variable "authorizer" {
-  description = "The function that checks x-api-key; null without enable_authorizer."
+  description = "The function that checks x-api-key before each request, except requests for the page; null for none."
   type = object({
     function_name = string
     alias         = string

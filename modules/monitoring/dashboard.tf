@@ -45,12 +45,12 @@ locals {
       ["Age of the oldest text in a batch (ms)", [
         concat(["AWS/Lambda", "IteratorAge"], local.function, [{ stat = "Maximum" }]),
       ]],
-    ] : graph if var.enable_stream
+    ] : graph if local.has_stream
     ], [for graph in [
       ["Failure queue", [
         ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", var.failure_queue_name, { stat = "Maximum" }],
       ]],
-    ] : graph if var.keeps_failures
+    ] : graph if local.keeps_failures
   ])
 }
 

@@ -1,6 +1,9 @@
 # Alarms, the dashboard, the metrics from log lines, and the topic for notifications.
 
 locals {
+  has_stream     = var.stream_name != null
+  keeps_failures = var.failure_queue_name != null
+
   notify     = var.alert_email != ""
   publishers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
 
@@ -21,9 +24,9 @@ locals {
     })
     # Two periods of three, so that one long reconciliation raises no alarm. Files and batches may take
     # longer than 5 s. If the function handles them, the alarm watches only the requests of the API.
-    function-slow = merge(local.any_event, var.keeps_failures ? local.of_api : local.of_function, {
+    function-slow = merge(local.any_event, local.keeps_failures ? local.of_api : local.of_function, {
       description = "One call in twenty took more than 5 seconds."
-      metric      = var.keeps_failures ? "IntegrationLatency" : "Duration"
+      metric      = local.keeps_failures ? "IntegrationLatency" : "Duration"
       statistic   = "p95"
       periods     = 2
       of_periods  = 3
@@ -34,7 +37,7 @@ locals {
       metric      = "5xx"
     })
     authorizer-errors = merge(local.any_event, local.of_function, {
-      is_enabled  = var.enable_authorizer
+      is_enabled  = var.authorizer_function_name != null
       description = "The authorizer raised an error or timed out. Requests fail until it works again."
       metric      = "Errors"
       dimensions  = { FunctionName = var.authorizer_function_name }
@@ -43,12 +46,12 @@ locals {
     # its retries is a failed reconciliation, whatever the cause. A failure queue replaces this alarm:
     # it gets failed reconciliations, and dropped events would include files.
     reconciliation-failures = merge(local.any_event, local.of_function, {
-      is_enabled  = var.enable_reconciliation && !var.keeps_failures
+      is_enabled  = var.enable_reconciliation && !local.keeps_failures
       description = "The scheduled reconciliation and its retries failed. The report may lack words that a crashed request counted."
       metric      = "AsyncEventsDropped"
     })
     failures = merge(local.any_event, {
-      is_enabled  = var.keeps_failures
+      is_enabled  = local.keeps_failures
       description = "The failure queue holds messages. Each names files or records that were not counted, or a reconciliation that failed."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
@@ -57,7 +60,7 @@ locals {
     })
     # Three minutes of five, so that one retried batch raises no alarm.
     stream-behind = merge(local.any_event, local.of_function, {
-      is_enabled  = var.enable_stream
+      is_enabled  = local.has_stream
       description = "Texts wait in the stream for more than a minute. Batches fail, or the function counts fewer texts than the shards receive."
       metric      = "IteratorAge"
       statistic   = "Maximum"
@@ -88,7 +91,7 @@ locals {
 
   stream_metrics = { for name, metric in {
     RecordsSetAside = { pattern = "{ $.message = \"batch\" && $.set_aside > 0 }", value = "$.set_aside" }
-  } : name => metric if var.enable_stream }
+  } : name => metric if local.has_stream }
 }
 
 resource "aws_cloudwatch_metric_alarm" "metric" {

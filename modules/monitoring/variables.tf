@@ -28,14 +28,8 @@ variable "function_log_group_name" {
   nullable    = false
 }
 
-variable "enable_authorizer" {
-  description = "Watch an authorizer too."
-  type        = bool
-  nullable    = false
-}
-
 variable "authorizer_function_name" {
-  description = "The authorizer to watch; null without enable_authorizer."
+  description = "The authorizer to watch; null for none."
   type        = string
 }
 
@@ -63,14 +57,8 @@ variable "enable_inbox" {
   nullable    = false
 }
 
-variable "enable_stream" {
-  description = "Watch the stream."
-  type        = bool
-  nullable    = false
-}
-
 variable "stream_name" {
-  description = "The stream to watch; null without enable_stream."
+  description = "The stream to watch; null for none."
   type        = string
 }
 
@@ -80,14 +68,8 @@ variable "stream_window_seconds" {
   nullable    = false
 }
 
-variable "keeps_failures" {
-  description = "Watch the failure queue, which also gets failed reconciliations."
-  type        = bool
-  nullable    = false
-}
-
 variable "failure_queue_name" {
-  description = "The queue to watch; null without keeps_failures."
+  description = "The failure queue to watch, which also gets failed reconciliations; null for none."
   type        = string
 }
 
