@@ -123,10 +123,12 @@ class Undeployed(Emulated):
         self.terraform: Any = SimpleNamespace(directory=directory)
         self.variables = variables
         self.applied = ""
-        self._product = self._server = None
 
     def apply(self, refresh: bool = True, **changes: Any) -> None:
         self._write(self.variables)
+
+    def close(self) -> None:
+        pass
 
     def destroy(self) -> None:
         Undeployed.destroys += 1

@@ -175,19 +175,15 @@ class Emulated(Place):
         self.terraform.without_lifecycle()
         self.cloud = cloud
         self._product: Deployed | None = None
-        self._server: HttpServer | None = None
+        self._server = HttpServer(("127.0.0.1", 0), Gateway({}), numthreads=8, shutdown_timeout=1)
+        self._server.prepare()
+        threading.Thread(target=self._server.serve, daemon=True).start()
 
     @property
     def product(self) -> Deployed:
         """The deployment of the last apply."""
         if not self._product:
             self._product = Deployed(self.cloud, self.name)
-            if not self._server:
-                self._server = HttpServer(
-                    ("127.0.0.1", 0), Gateway({}), numthreads=8, shutdown_timeout=1
-                )
-                self._server.prepare()
-                threading.Thread(target=self._server.serve, daemon=True).start()
             self._product.answer_at(self._server)
             self._product.listen()
         return self._product
@@ -195,7 +191,6 @@ class Emulated(Place):
     @property
     def uri(self) -> str:
         assert self.product
-        assert self._server
         return f"{self._server.origins[0]}/"
 
     def client(self, service: str) -> Any:
@@ -225,8 +220,7 @@ class Emulated(Place):
 
     def close(self) -> None:
         self._stop()
-        if self._server:
-            self._server.stop()
+        self._server.stop()
 
     def _stop(self) -> None:
         if self._product:
