@@ -161,12 +161,12 @@ class Terraform:
         refreshing = [] if refresh else ["-refresh=false"]
         return self.run("apply", "-input=false", "-auto-approve", *refreshing, *flags(variables))
 
-    def plan_is_empty(self, **variables: object) -> str:
+    def plan_is_empty(self) -> str:
         """Plan. A plan with changes has exit code 2, so it raises TerraformError."""
-        return self.run("plan", "-input=false", "-detailed-exitcode", *flags(variables))
+        return self.run("plan", "-input=false", "-detailed-exitcode")
 
-    def destroy(self, **variables: object) -> str:
-        return self.run("destroy", "-input=false", "-auto-approve", *flags(variables))
+    def destroy(self) -> str:
+        return self.run("destroy", "-input=false", "-auto-approve")
 
     def without_lifecycle(self) -> None:
         """Omit the buckets' lifecycles, as the provider always waits 55 s for each of them."""

@@ -52,7 +52,7 @@ locals {
     })
     failures = merge(local.any_event, {
       is_enabled  = local.keeps_failures
-      description = "The failure queue holds messages. Each names files or records that were not counted, or a reconciliation that failed."
+      description = "The failure queue holds messages. Files or records were not counted, or a reconciliation failed."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = var.failure_queue_name }
@@ -61,7 +61,7 @@ locals {
     # Three minutes of five, so that one retried batch raises no alarm.
     stream-behind = merge(local.any_event, local.of_function, {
       is_enabled  = local.has_stream
-      description = "Texts wait in the stream for more than a minute. Batches fail, or the function counts fewer texts than the shards receive."
+      description = "Texts wait in the stream for more than a minute. Batches fail, or the shards receive more texts than the function counts."
       metric      = "IteratorAge"
       statistic   = "Maximum"
       period      = 60
