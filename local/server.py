@@ -1,4 +1,5 @@
-"""The whole product on one machine: emulated AWS, function instances, gateway, HTTP server."""
+"""The whole product in this process, for `make run` and `make demo`: emulated AWS, function instances,
+gateway, HTTP server. `make stack` shares what reads PORT and API_KEY."""
 
 import contextlib
 import hashlib
@@ -6,8 +7,8 @@ import os
 import re
 import shlex
 import sys
-import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from wordtally import authorizer, handler
 from wordtally.settings import Settings
@@ -25,10 +26,6 @@ MARKERS = "wordtally-markers"
 CONCURRENCY = 64
 """Limit on concurrent requests. Of these, gateway.CALLS_AT_ONCE are in the function."""
 
-THROTTLE_RATE_PER_SECOND = 50
-THROTTLE_BURST = 100
-"""The defaults in variables.tf."""
-
 KEY = "[!-~]{16,256}"
 """The pattern that outputs.tf requires of api_key."""
 
@@ -36,7 +33,8 @@ KEY = "[!-~]{16,256}"
 @contextlib.contextmanager
 def serving(api_key: str = "") -> Iterator[str]:
     """Serve the product on PORT for the duration of the context, and yield its URL."""
-    gateway = Gateway({}, throttle=Throttle(THROTTLE_RATE_PER_SECOND, THROTTLE_BURST))
+    throttle = Throttle(default("throttle_rate_per_second"), default("throttle_burst"))
+    gateway = Gateway({}, throttle=throttle)
     server = listening(gateway)  # before anything else is started
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop)
@@ -47,8 +45,7 @@ def serving(api_key: str = "") -> Iterator[str]:
         os.environ.update(aws.environment(cloud))
         aws.create_storage(cloud, TABLE, BUCKET, MARKERS, server.origins)
         gateway.routes = routes(api_key)
-        threading.Thread(target=server.serve, daemon=True).start()
-        yield f"{server.origins[0]}/"
+        yield server.serve_in_background()
 
 
 def key_of_environment() -> str:
@@ -67,14 +64,10 @@ def listening(application: Wsgi) -> HttpServer:
     port = os.environ.get("PORT") or "8080"
     if not (port.isascii() and port.isdigit() and int(port) < 65_536):
         sys.exit(f"PORT must be a number from 0 to 65535, not {port!r}.")
-    server = HttpServer(
-        ("127.0.0.1", int(port)), application, numthreads=CONCURRENCY, shutdown_timeout=1
-    )
     try:
-        server.prepare()
+        return HttpServer(application, CONCURRENCY, int(port))
     except OSError:
         sys.exit(f"Port {port} is taken. Choose another one, such as PORT=9000.")
-    return server
 
 
 def curl(url: str, api_key: str) -> str:
@@ -86,18 +79,24 @@ def curl(url: str, api_key: str) -> str:
     )
 
 
+def default(variable: str) -> int:
+    """The default of a number in variables.tf, with which Terraform deploys it."""
+    file = Path(__file__).parents[1] / "variables.tf"
+    block = file.read_text().partition(f'\nvariable "{variable}" {{\n')[2].partition("\n}\n")[0]
+    (value,) = re.findall(r"^  default += (\d+)$", block, re.MULTILINE)
+    return int(value)
+
+
 def routes(api_key: str) -> dict[str, Route]:
     """The function's routes. If there is a key, all except the page's use the authorizer."""
-    settings = Settings.from_environment(
-        {
-            "AWS_REGION": aws.REGION,
-            "WORDS_TABLE": TABLE,
-            "REPORTS_BUCKET": BUCKET,
-            "PRESIGNED_URL_EXPIRY_SECONDS": "600",
-            "SCAN_UP_TO_WORDS": "1000",
-            "MARKERS_TABLE": MARKERS,
-            "IDEMPOTENCY_HOURS": "24",
-        }
+    settings = Settings(
+        region=aws.REGION,
+        words_table=TABLE,
+        reports_bucket=BUCKET,
+        presigned_url_expiry_seconds=default("presigned_url_expiry"),
+        scan_up_to_words=default("scan_up_to_words"),
+        markers_table=MARKERS,
+        idempotency_hours=default("idempotency_hours"),
     )
 
     def start() -> Handler:

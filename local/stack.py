@@ -10,8 +10,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
-from pathlib import Path
 
 from local.emulator import aws
 from local.server import curl, key_of_environment, listening
@@ -32,7 +30,7 @@ def main() -> None:
     shown.addHandler(logging.StreamHandler(sys.stdout))
     shown.setLevel(logging.INFO)
     server = listening(Gateway({}))  # before anything else is started
-    directory = Path(ROOT / "build" / "stack")
+    directory = ROOT / "build" / "stack"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
@@ -50,10 +48,9 @@ def main() -> None:
         product = stack.enter_context(deployed.product(cloud, "wordtally"))
         product.answer_at(server)
         product.listen()
-        threading.Thread(target=server.serve, daemon=True).start()
-        url = f"{server.origins[0]}/"
-        credentials = (
-            f"AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID}"
+        url = server.serve_in_background()
+        export = (
+            f"export AWS_ACCESS_KEY_ID={aws.ACCESS_KEY_ID} AWS_ENDPOINT_URL={cloud}"
             f" AWS_SECRET_ACCESS_KEY={aws.SECRET_ACCESS_KEY} AWS_DEFAULT_REGION={aws.REGION}"
         )
         print(
@@ -61,14 +58,14 @@ def main() -> None:
             f"Or post a text to the deployed route, then open the URL in the answer:\n\n"
             f"  {curl(url, api_key)}\n\n"
             f"Or count a file or a record of the stream with the AWS CLI:\n\n"
-            f"  export {credentials}\n"
+            f"  {export}\n"
             f"  aws s3 cp examples/alice.txt s3://{outputs['inbox_bucket']}/"
             f" --endpoint-url {cloud}\n"
             f"  aws kinesis put-record --stream-name {outputs['stream_name']} --partition-key any"
             f' --cli-binary-format raw-in-base64-out --data \'{{"parameter": "hello world"}}\''
             f" --endpoint-url {cloud}\n\n"
-            f"Inspect the deployment with any AWS client at that address,"
-            f" or with Terraform in {directory.relative_to(ROOT)}.\n",
+            f"With these variables you can also inspect the deployment with any AWS client, or with"
+            f" Terraform in {directory.relative_to(ROOT)}.\n",
             flush=True,
         )
         with contextlib.suppress(KeyboardInterrupt):

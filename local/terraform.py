@@ -13,25 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 
-_ENDPOINTS = [
-    "acm",
-    "apigatewayv2",
-    "budgets",
-    "cloudwatch",
-    "cloudwatchlogs",
-    "costexplorer",
-    "dynamodb",
-    "eventbridge",
-    "iam",
-    "kinesis",
-    "kms",
-    "lambda",
-    "route53",
-    "s3",
-    "sns",
-    "sqs",
-    "sts",
-]
+_EMULATED = f"""
+provider "aws" {{
+  access_key                  = "{aws.ACCESS_KEY_ID}"
+  secret_key                  = "{aws.SECRET_ACCESS_KEY}"
+  max_retries                 = 3 # fail fast on calls that the emulator does not support
+  s3_use_path_style           = true
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+}}
+"""
+"""These keys are valid only for the emulated AWS. Terraform finds its address in the environment."""
 
 
 class TerraformError(Exception):
@@ -123,7 +115,8 @@ class Terraform:
             if (root / part).exists():
                 shutil.copytree(root / part, directory / part, dirs_exist_ok=True)
         if cloud:
-            (directory / "emulated_override.tf").write_text(_override(cloud))
+            self._environment["AWS_ENDPOINT_URL"] = cloud
+            (directory / "emulated_override.tf").write_text(_EMULATED)
         if account:
             (directory / "account_override.tf").write_text(
                 f'provider "aws" {{\n  allowed_account_ids = ["{account}"]\n}}\n'
@@ -187,22 +180,3 @@ def flags(variables: dict[str, object]) -> list[str]:
         f"-var={name}={json.dumps(value) if not isinstance(value, str) else value}"
         for name, value in variables.items()
     ]
-
-
-def _override(cloud: str) -> str:
-    width = max(map(len, _ENDPOINTS))  # aligned as by terraform fmt
-    endpoints = "\n".join(f'    {service:{width}} = "{cloud}"' for service in _ENDPOINTS)
-    return f"""
-provider "aws" {{
-  access_key                  = "{aws.ACCESS_KEY_ID}"
-  secret_key                  = "{aws.SECRET_ACCESS_KEY}"
-  max_retries                 = 3 # fail fast on calls that the emulator does not support
-  s3_use_path_style           = true
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-
-  endpoints {{
-{endpoints}
-  }}
-}}
-"""

@@ -103,11 +103,8 @@ def serve() -> Iterator[Callable[[Any], str]]:
     servers = []
 
     def start(application: Any) -> str:
-        running = HttpServer(("127.0.0.1", 0), application, numthreads=8, shutdown_timeout=1)
-        running.prepare()
-        threading.Thread(target=running.serve, daemon=True).start()
-        servers.append(running)
-        return f"http://127.0.0.1:{running.bind_addr[1]}/"
+        servers.append(HttpServer(application))
+        return servers[-1].serve_in_background()
 
     yield start
     for running in servers:

@@ -26,7 +26,8 @@ from conftest import curl_line, running_product, start_product
 from wordtally import handler
 
 from local.emulator import aws
-from local.server import KEY, THROTTLE_BURST, THROTTLE_RATE_PER_SECOND, key_of_environment
+from local.server import KEY, default, key_of_environment
+from local.services import gateway
 from local.services.deployed import Deployed
 from local.services.gateway import Event, FunctionError, FunctionTimeout, Gateway, Route, Throttle
 from local.services.http_server import HttpServer
@@ -185,11 +186,12 @@ class TestEvents:
         assert "idempotency-key" not in function.events[0]["headers"]
 
     def test_the_api_times_out_if_the_function_does_not_answer(
-        self, serve: Callable[[Any], str]
+        self, serve: Callable[[Any], str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answered = threading.Event()
         function = mock.Mock(invoke=lambda _: answered.wait(10))
-        url = serve(Gateway({"POST /": Route(function)}, timeout_seconds=0.1))
+        monkeypatch.setattr(gateway, "TIMEOUT_SECONDS", 0.1)
+        url = serve(Gateway({"POST /": Route(function)}))
         answer = requests.post(url, timeout=5)
         answered.set()
         assert (answer.status_code, answer.text) == (503, '{"message":"Service Unavailable"}')
@@ -416,8 +418,7 @@ class TestRuntime:
 class TestServer:
     def test_concurrent_clients_wait_their_turn(self) -> None:
         """No connection is refused or reset while it waits to be accepted."""
-        server = HttpServer(("127.0.0.1", 0), Gateway({}))
-        server.prepare()  # listens, but accepts no connection yet
+        server = HttpServer(Gateway({}))  # listens, but accepts no connection yet
         with contextlib.ExitStack() as stack:
             stack.callback(server.stop)
             for _ in range(100):

@@ -1,7 +1,6 @@
 """Places to deploy and check the product: an AWS account, or the emulated AWS."""
 
 import json
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -175,9 +174,8 @@ class Emulated(Place):
         self.terraform.without_lifecycle()
         self.cloud = cloud
         self._product: Deployed | None = None
-        self._server = HttpServer(("127.0.0.1", 0), Gateway({}), numthreads=8, shutdown_timeout=1)
-        self._server.prepare()
-        threading.Thread(target=self._server.serve, daemon=True).start()
+        self._server = HttpServer(Gateway({}))
+        self._server.serve_in_background()
 
     @property
     def product(self) -> Deployed:

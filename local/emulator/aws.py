@@ -132,6 +132,22 @@ def delete_bucket(s3: Any, bucket: str) -> None:
     s3.delete_bucket(Bucket=bucket)
 
 
+def answer(
+    start_response: Callable[..., Any],
+    body: bytes,
+    status: str = "200 OK",
+    kind: str = "application/octet-stream",
+) -> list[bytes]:
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def refuse(start_response: Callable[..., Any], reason: str) -> list[bytes]:
+    """Answer 403 as S3 does."""
+    body = f"<Error><Code>AccessDenied</Code><Message>{reason}</Message></Error>".encode()
+    return answer(start_response, body, "403 Forbidden", "application/xml")
+
+
 def serialised(application: Wsgi) -> Wsgi:
     """Serve one request at a time: concurrent writes of an item or object are lost updates in moto."""
     lock = threading.Lock()
@@ -143,23 +159,16 @@ def serialised(application: Wsgi) -> Wsgi:
     return serve
 
 
-def operators_secret(access_key_id: str) -> str | None:
-    return SECRET_ACCESS_KEY if access_key_id == ACCESS_KEY_ID else None
+def checking_presigned_urls(application: Wsgi, secret_of: Callable[[str], str | None]) -> Wsgi:
+    """Answer 403 to a presigned URL that S3 would refuse. moto checks neither its signature nor its age.
 
-
-def checking_presigned_urls(
-    application: Wsgi, secret_of: Callable[[str], str | None] = operators_secret
-) -> Wsgi:
-    """Answer 403 to a presigned URL that S3 would refuse. moto checks neither its signature nor its age."""
+    `secret_of` returns the secret of an access key id, or None if there is no such key."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         problem = _problem(environ, query, secret_of) if "X-Amz-Signature" in query else None
         if problem:
-            body = f"<Error><Code>AccessDenied</Code><Message>{problem}</Message></Error>".encode()
-            headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
-            start_response("403 Forbidden", headers)
-            return [body]
+            return refuse(start_response, problem)
         return application(environ, start_response)
 
     return serve
@@ -209,10 +218,7 @@ def serve(application: Wsgi) -> None:
 
     # The parent process may have blocked these signals.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
-    server = HttpServer(("127.0.0.1", 0), application, numthreads=32)
-    server.prepare()
-    threading.Thread(target=server.serve, daemon=True).start()
-    print(f"http://127.0.0.1:{server.bind_addr[1]}", flush=True)
+    print(HttpServer(application, threads=32).serve_in_background().rstrip("/"), flush=True)
     sys.stdin.read()
     os._exit(0)  # without waiting for the server's threads
 
@@ -229,4 +235,4 @@ def moto() -> Wsgi:
 
 
 if __name__ == "__main__":
-    serve(checking_presigned_urls(moto()))
+    serve(checking_presigned_urls(moto(), {ACCESS_KEY_ID: SECRET_ACCESS_KEY}.get))

@@ -138,9 +138,9 @@ def _needed_for(environ: dict[str, Any]) -> list[tuple[str, str]]:
     path = re.fullmatch(r"/([a-z0-9-]+)/(.+)", environ["PATH_INFO"], flags=re.S)
     verb = _S3_VERBS.get(environ["REQUEST_METHOD"])
     if path and verb and not target:
-        asked = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-        kind = ("Version" if "versionId" in asked else "") + (
-            "Tagging" if "tagging" in asked else ""
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        kind = ("Version" if "versionId" in query else "") + (
+            "Tagging" if "tagging" in query else ""
         )
         return [(f"s3:{verb}Object{kind}", f"arn:aws:s3:::{path[1]}/{path[2]}")]
     return []
@@ -183,11 +183,7 @@ _NEEDED_FOR_TARGET = {
 
 
 def _refuse(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    if "HTTP_X_AMZ_TARGET" in environ:
-        status, kind = "400 Bad Request", "application/x-amz-json-1.0"
-        body = b'{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "denied"}'
-    else:
-        status, kind = "403 Forbidden", "application/xml"
-        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
-    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-    return [body]
+    if "HTTP_X_AMZ_TARGET" not in environ:
+        return aws.refuse(start_response, "Access Denied")
+    body = b'{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "denied"}'
+    return aws.answer(start_response, body, "400 Bad Request", "application/x-amz-json-1.0")

@@ -47,59 +47,28 @@ def keep_function_settings() -> None:
 
 
 def keep_aliases() -> None:
-    """moto replaces an alias by its current version. An event source mapping would always call that
-    version, and the asynchronous settings would not apply to the version of the next apply."""
-    from moto.awslambda.exceptions import UnknownEventConfig
-    from moto.awslambda.models import EventInvokeConfig, LambdaBackend
+    """moto replaces an alias by its current version, so an event source mapping would always call that
+    version. It stores asynchronous settings for a function, not for an alias."""
+    from moto.awslambda.models import EventSourceMapping
     from moto.awslambda.responses import LambdaResponse
 
-    create, update = (
-        LambdaBackend.create_event_source_mapping,
-        LambdaBackend.update_event_source_mapping,
-    )
+    def of_alias(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def act(self: Any) -> Any:
+            name = self.path.split("/functions/")[1].split("/")[0]
+            function, alias = self.backend.get_function(name), self._get_param("Qualifier")
+            settings = vars(function).setdefault("settings_of_aliases", {})
+            function.event_invoke_config = settings.get(alias, [])
+            answer = action(self)
+            settings[alias] = function.event_invoke_config
+            return answer
 
-    def create_event_source_mapping(self: Any, spec: dict[str, Any]) -> Any:
-        mapping = create(self, spec)
-        mapping.function_arn = spec["FunctionName"]
-        return mapping
+        return act
 
-    def update_event_source_mapping(self: Any, uuid: str, spec: dict[str, Any]) -> Any:
-        mapping = update(self, uuid, spec)
-        mapping.function_arn = spec.get("FunctionName", mapping.function_arn)
-        return mapping
-
-    def settings(self: Any) -> tuple[dict[str, Any], str]:
-        """The asynchronous settings of every alias, and the ARN of the request's alias."""
-        name = self.path.split("/functions/")[1].split("/")[0]
-        arn = f"arn:aws:lambda:{aws.REGION}:{permissions.ACCOUNT}:function:{name}"
-        return vars(self.backend).setdefault(
-            "settings", {}
-        ), f"{arn}:{self._get_param('Qualifier')}"
-
-    def put_function_event_invoke_config(self: Any) -> str:
-        kept, arn = settings(self)
-        kept[arn] = EventInvokeConfig(arn, time.time(), self.json_body)
-        return json.dumps(kept[arn].response())
-
-    def get_function_event_invoke_config(self: Any) -> str:
-        kept, arn = settings(self)
-        if arn not in kept:
-            raise UnknownEventConfig(arn)
-        return json.dumps(kept[arn].response())
-
-    def delete_function_event_invoke_config(self: Any) -> Any:
-        kept, arn = settings(self)
-        del kept[arn]
-        return 204, {"status": 204}, ""
-
-    LambdaBackend.create_event_source_mapping = create_event_source_mapping
-    LambdaBackend.update_event_source_mapping = update_event_source_mapping
-    for action in (
-        put_function_event_invoke_config,
-        get_function_event_invoke_config,
-        delete_function_event_invoke_config,
-    ):
-        setattr(LambdaResponse, action.__name__, action)
+    # function_name is the ARN of the alias, as Terraform sends it.
+    EventSourceMapping.function_arn = property(lambda self: self.function_name, lambda *_: None)
+    for verb in ("put", "get", "delete"):
+        name = f"{verb}_function_event_invoke_config"
+        setattr(LambdaResponse, name, of_alias(getattr(LambdaResponse, name)))
 
 
 def evaluate_bucket_policy_conditions() -> None:
@@ -168,8 +137,8 @@ def encode_names_in_lists_of_versions() -> None:
         status, headers, body = list_versions(self)
         if "encoding-type" in self.querystring:
             body = re.sub("<Key>([^<]*)</Key>", encoded, body)
-            told = "<EncodingType>url</EncodingType></ListVersionsResult>"
-            body = body.replace("</ListVersionsResult>", told)
+            stated = "<EncodingType>url</EncodingType></ListVersionsResult>"
+            body = body.replace("</ListVersionsResult>", stated)
         return status, headers, body
 
     S3Response.list_object_versions = list_object_versions
@@ -240,18 +209,13 @@ def add_budget_actions() -> None:
         return answer
 
     def describe_subscribers_for_notification(self: Any) -> str:
-        asked = self._get_param("Notification")
+        wanted = self._get_param("Notification")
         (found,) = [
             notification.subscribers
             for notification in budget(self).notifications
-            if all(notification.details.get(name) == value for name, value in asked.items())
+            if notification.details.items() >= wanted.items()
         ]
         return json.dumps({"Subscribers": found})
-
-    def update_budget(self: Any) -> str:
-        owner, new = self._get_param("AccountId"), self._get_param("NewBudget")
-        self.backend.budgets[owner][new["BudgetName"]].budget.update(new)
-        return "{}"
 
     def list_tags_for_resource(self: Any) -> str:
         return json.dumps({"ResourceTags": budget(self).tags})
@@ -259,7 +223,6 @@ def add_budget_actions() -> None:
     for action in (
         create_budget,
         describe_subscribers_for_notification,
-        update_budget,
         list_tags_for_resource,
     ):
         setattr(BudgetsResponse, action.__name__, action)
@@ -270,7 +233,7 @@ def add_anomaly_actions() -> None:
     from moto.ce.responses import CostExplorerResponse
 
     def add(kind: str) -> None:
-        """`kind` is Monitor or Subscription; both have the same five actions."""
+        """`kind` is Monitor or Subscription; both have the same actions."""
         name, arn_name = f"Anomaly{kind}", f"{kind}Arn"
 
         def kept(self: Any) -> dict[str, dict[str, Any]]:
@@ -285,24 +248,18 @@ def add_anomaly_actions() -> None:
             return json.dumps({arn_name: arn})
 
         def get(self: Any) -> str:
-            asked = self._get_param(f"{arn_name}List") or list(kept(self))
-            found = [kept(self)[arn] for arn in asked if arn in kept(self)]
+            requested = self._get_param(f"{arn_name}List") or list(kept(self))
+            found = [kept(self)[arn] for arn in requested if arn in kept(self)]
             return json.dumps({f"Anomaly{kind}s": found})
-
-        def update(self: Any) -> str:
-            arn = self._get_param(arn_name)
-            changes = {key: value for key, value in self.data.items() if key in kept(self)[arn]}
-            kept(self)[arn].update(changes)
-            return json.dumps({arn_name: arn})
 
         def delete(self: Any) -> str:
             del kept(self)[self._get_param(arn_name)]
             return "{}"
 
-        suffix = f"anomaly_{kind.lower()}"
-        for verb, action in {"create": create, "update": update, "delete": delete}.items():
-            setattr(CostExplorerResponse, f"{verb}_{suffix}", action)
-        setattr(CostExplorerResponse, f"get_{suffix}s", get)
+        subject = f"anomaly_{kind.lower()}"
+        setattr(CostExplorerResponse, f"create_{subject}", create)
+        setattr(CostExplorerResponse, f"get_{subject}s", get)
+        setattr(CostExplorerResponse, f"delete_{subject}", delete)
 
     add("Monitor")
     add("Subscription")
@@ -338,12 +295,11 @@ def serving_deployed_code(application: aws.Wsgi) -> aws.Wsgi:
     from moto.awslambda.models import lambda_backends
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        asked = re.fullmatch(r"/deployed-code/([\w-]+)/(\d+)", environ.get("PATH_INFO", ""))
-        if not asked:
+        named = re.fullmatch(r"/deployed-code/([\w-]+)/(\d+)", environ.get("PATH_INFO", ""))
+        if not named:
             return application(environ, start_response)
-        function = lambda_backends["123456789012"][aws.REGION].get_function(*asked.groups())
-        start_response("200 OK", [("Content-Length", str(len(function.code_bytes)))])
-        return [function.code_bytes]
+        function = lambda_backends[permissions.ACCOUNT][aws.REGION].get_function(*named.groups())
+        return aws.answer(start_response, function.code_bytes)
 
     return serve
 

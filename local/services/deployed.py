@@ -1,5 +1,5 @@
-"""Serves the deployed product on one machine, from the resources that Terraform created in the emulated
-AWS. A wrong route, alias, permission or environment has the same effect as on AWS."""
+"""Serves the deployed product on one machine, for `make stack`, from the resources that Terraform created
+in the emulated AWS. A wrong route, alias, permission or environment has the same effect as on AWS."""
 
 import contextlib
 import json
@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local.emulator import aws, permissions
-from local.services.event_source_mapping import EventSourceMapping, send_to
+from local.services.event_source_mapping import EventSourceMapping
+from local.services.failures import send_to
 from local.services.gateway import Cors, Event, Gateway, Route, Throttle
 from local.services.http_server import HttpServer
-from local.services.notifications import Announcements, Destination
+from local.services.notifications import Announcements, Target
 from local.services.runtime import RuntimeFunction
 
 _FUNCTION_OF_URI = re.compile(r"/functions/arn:aws:lambda:[\w-]+:\d+:function:([\w-]+):([\w-]+)/")
@@ -82,12 +83,11 @@ class Deployed:
         for mapping in self._lambda.list_event_source_mappings()["EventSourceMappings"]:
             name, alias = mapping["FunctionArn"].split(":")[6:]
             if name == self._name:
-                queue = mapping.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
                 poller = EventSourceMapping(
                     mapping,
                     self._function(name, alias),
                     self._client_of_role("kinesis", name),
-                    send_to(self._client_of_role("sqs", name), queue),
+                    send_to(self._client_of_role("sqs", name), mapping),
                 )
                 poller.start()
                 self._listening.append(poller)
@@ -102,7 +102,7 @@ class Deployed:
             for bucket in s3.list_buckets()["Buckets"]
         )
 
-    def _called_by_bucket(self, function_arn: str, bucket_arn: str) -> tuple[Weighted, Destination]:
+    def _called_by_bucket(self, function_arn: str, bucket_arn: str) -> Target:
         name, alias = function_arn.split(":")[6:]
         self._check_permission("s3.amazonaws.com", name, alias, bucket_arn)
         try:
@@ -111,10 +111,9 @@ class Deployed:
             )
         except self._lambda.exceptions.ResourceNotFoundException:
             settings = {}
-        queue = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
-        send = send_to(self._client_of_role("sqs", name), queue)
         retries = settings.get("MaximumRetryAttempts", 2)
-        return self._function(name, alias), Destination(retries, send)
+        send = send_to(self._client_of_role("sqs", name), settings)
+        return Target(self._function(name, alias), retries, send)
 
     def run_schedules(self) -> list[Any]:
         """Call the targets of every schedule now, and return their results."""
@@ -134,15 +133,11 @@ class Deployed:
             for version in function.versions.values():
                 version.stop()
 
-    def _stage(self) -> dict[str, Any]:
+    def _throttle(self) -> Throttle:
         stages = self._apis.get_stages(ApiId=self._api["ApiId"])["Items"]
         if [stage["StageName"] for stage in stages] != ["$default"]:
             raise DeploymentError("the API needs the stage $default, whose URLs have no prefix")
-        stage: dict[str, Any] = stages[0]
-        return stage
-
-    def _throttle(self) -> Throttle:
-        settings = self._stage()["DefaultRouteSettings"]
+        settings = stages[0]["DefaultRouteSettings"]
         # An unset limit becomes 0, and the API answers every request with 429.
         return Throttle(
             settings.get("ThrottlingRateLimit", 0), settings.get("ThrottlingBurstLimit", 0)
@@ -150,7 +145,7 @@ class Deployed:
 
     def _routes(self) -> dict[str, Route]:
         api_id = self._api["ApiId"]
-        arn = f"arn:aws:execute-api:{aws.REGION}:123456789012:{api_id}"
+        arn = f"arn:aws:execute-api:{aws.REGION}:{permissions.ACCOUNT}:{api_id}"
         routes = {}
         for route in self._apis.get_routes(ApiId=api_id)["Items"]:
             integration = self._apis.get_integration(

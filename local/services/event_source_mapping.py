@@ -1,4 +1,5 @@
-"""A stream's event source mapping: reads the shards and calls the function as Lambda's pollers do.
+"""A stream's event source mapping, for `make stack`: reads the shards and calls the function as Lambda's
+pollers do.
 
 Each record is delivered at least once, and first deliveries are in order. A failed batch is bisected and
 retried, and some batches begin with the last records of the one before. After a shard is split or
@@ -6,7 +7,6 @@ merged, its children are read once all of its records are delivered.
 """
 
 import base64
-import json
 import logging
 import threading
 import time
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.emulator import aws
+from local.services.failures import failure
 from local.services.gateway import Event, Function, FunctionError
 
 MAX_BATCH_BYTES = 4_500_000
@@ -188,23 +189,15 @@ class EventSourceMapping:
                 shard.todo.insert(0, _Batch(batch.records, batch.retries + 1))
 
     def _give_up(self, shard: _Shard, records: list[Record], condition: str, calls: int) -> None:
-        self._send(
-            {
-                "version": "1.0",
-                "requestContext": {
-                    "functionArn": self._mapping["FunctionArn"],
-                    "condition": condition,
-                    "approximateInvokeCount": calls,
-                },
-                "KinesisBatchInfo": {
-                    "shardId": shard.id,
-                    "startSequenceNumber": records[0]["SequenceNumber"],
-                    "endSequenceNumber": records[-1]["SequenceNumber"],
-                    "batchSize": len(records),
-                    "streamArn": self._mapping["EventSourceArn"],
-                },
-            }
-        )
+        batch = {
+            "shardId": shard.id,
+            "startSequenceNumber": records[0]["SequenceNumber"],
+            "endSequenceNumber": records[-1]["SequenceNumber"],
+            "batchSize": len(records),
+            "streamArn": self._mapping["EventSourceArn"],
+        }
+        arn = self._mapping["FunctionArn"]
+        self._send(failure(arn, condition, calls, KinesisBatchInfo=batch))
 
     def _event(self, shard: _Shard, records: list[Record]) -> Event:
         return {
@@ -286,12 +279,3 @@ def fix_kinesis() -> None:
     KinesisResponse.create_stream = create_stream
     Shard.put_record = put_record
     LambdaBackend.send_kinesis_message = lambda *_, **__: None
-
-
-def send_to(sqs: Any, queue_arn: str | None) -> Callable[[Event], object]:
-    """A function that sends a message to the queue. Without a queue, it drops the message."""
-    if not queue_arn:
-        return lambda _: None
-    name = queue_arn.split(":")[-1]
-    url = sqs.meta.endpoint_url + f"/{queue_arn.split(':')[4]}/{name}"
-    return lambda message: sqs.send_message(QueueUrl=url, MessageBody=json.dumps(message))

@@ -12,8 +12,8 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from http import HTTPStatus
+from dataclasses import dataclass
+from http.client import responses
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -59,10 +59,10 @@ class Answer:
     headers: Mapping[str, str]
 
 
-def _message(status: int, message: str) -> Answer:
+def _message(status: int, message: str, **headers: str) -> Answer:
     """An answer of the API itself."""
     body = json.dumps({"message": message}, separators=(",", ":")).encode()
-    return Answer(status, body, {"content-type": "application/json"})
+    return Answer(status, body, {"content-type": "application/json", **headers})
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,10 @@ class Gateway:
         routes: Mapping[str, Route],
         cors: Cors | None = None,
         throttle: Throttle | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.routes = routes
         self._cors = cors or Cors()
         self._throttle = throttle
-        self._timeout_seconds = timeout_seconds
         self._calls = ThreadPoolExecutor(CALLS_AT_ONCE)
 
     def __call__(
@@ -144,7 +142,7 @@ class Gateway:
         headers["apigw-requestid"] = request_id
         headers["content-length"] = str(len(answer.body))
         start_response(
-            f"{answer.status} {_reason(answer.status)}",
+            f"{answer.status} {responses.get(answer.status, 'Unknown')}",
             [(name, str(value)) for name, value in headers.items()],
         )
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
@@ -154,8 +152,7 @@ class Gateway:
             body = _read(environ)
         except (ValueError, OverflowError):
             # The start of the next request on this connection is unknown.
-            answer = _message(400, "Bad Request")
-            return replace(answer, headers={**answer.headers, "connection": "close"})
+            return _message(400, "Bad Request", connection="close")
         if body is None:
             return _message(413, "Request Entity Too Large")
         route_key = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'] or '/'}"
@@ -171,7 +168,7 @@ class Gateway:
                 return refusal
         call = self._calls.submit(route.function.invoke, _with_body(event, body))
         try:
-            return _translated(call.result(self._timeout_seconds))
+            return _translated(call.result(TIMEOUT_SECONDS))
         except (FunctionTimeout, TimeoutError):
             call.cancel()  # if it is still waiting
             return _message(503, "Service Unavailable")
@@ -288,10 +285,3 @@ def _translated(result: Any) -> Answer:
         )
     except (ValueError, TypeError, AttributeError):
         return _message(500, "Internal Server Error")
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown"

@@ -1,7 +1,8 @@
-"""The HTTP server in front of the gateway and of the emulated AWS."""
+"""The HTTP server in front of the gateway and of the emulated AWS, for `make run` and `make stack`."""
 
 import io
 import sys
+import threading
 from typing import Any
 
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
@@ -48,7 +49,6 @@ class Connection(Gateway_10):
 
 class HttpServer(Server):
     """cheroot's server with higher limits, and without its messages, which quote client input.
-
     With cheroot's own limits, clients that keep many connections see resets of requests in flight: when
     more than 5 connections wait to be accepted, and when a client reuses a connection after 10 s.
     """
@@ -56,9 +56,23 @@ class HttpServer(Server):
     ConnectionClass = _HTTPConnection
     keep_alive_conn_limit = 1000
 
-    def __init__(self, address: tuple[str, int], application: Any, **settings: Any) -> None:
-        super().__init__(address, application, request_queue_size=1000, timeout=300, **settings)
+    def __init__(self, application: Any, threads: int = 8, port: int = 0) -> None:
+        """Listen, but accept no connection yet. Raise OSError if the port is taken."""
+        super().__init__(
+            ("127.0.0.1", port),
+            application,
+            threads,
+            request_queue_size=1000,
+            timeout=300,
+            shutdown_timeout=1,
+        )
         self.gateway = Connection
+        self.prepare()
+
+    def serve_in_background(self) -> str:
+        """Answer requests until `stop` is called. Return the URL."""
+        threading.Thread(target=self.serve, daemon=True).start()
+        return f"{self.origins[0]}/"
 
     @property
     def origins(self) -> list[str]:

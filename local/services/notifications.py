@@ -1,4 +1,5 @@
-"""Notifications of uploads: the emulated AWS announces them as S3 does, and this process makes the calls.
+"""Notifications of uploads, for `make stack`: the emulated AWS announces them as S3 does, and this process
+makes the calls.
 
 S3 announces an upload at least once and calls the function asynchronously. Lambda retries a failed call
 and finally sends it to the on-failure destination.
@@ -8,7 +9,6 @@ import itertools
 import json
 import logging
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.emulator import aws, permissions
+from local.services.failures import failure
 from local.services.gateway import Event, Function, FunctionError
 
 DUPLICATES_EVERY = 3
@@ -30,9 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Destination:
-    """How Lambda handles a failed asynchronous call."""
+class Target:
+    """A function that a bucket calls asynchronously."""
 
+    function: Function
     retries: int
     send: Callable[[Event], object]
     """Sends a message to the on-failure destination, if there is one."""
@@ -41,15 +43,13 @@ class Destination:
 class Announcements:
     """Calls functions for the uploads that the emulated AWS at `cloud` announces.
 
-    `function_for` takes the ARNs of an alias and a bucket. If the bucket may call the alias, it returns
-    the function and the handling of failed calls.
+    `target_of` takes the ARNs of an alias and a bucket, and returns what the bucket calls. It raises an
+    exception if the bucket may not call the alias.
     """
 
-    def __init__(
-        self, cloud: str, function_for: Callable[[str, str], tuple[Function, Destination]]
-    ) -> None:
+    def __init__(self, cloud: str, target_of: Callable[[str, str], Target]) -> None:
         self._cloud = cloud
-        self._function_for = function_for
+        self._target_of = target_of
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
         self._calls = ThreadPoolExecutor(2)
@@ -72,41 +72,27 @@ class Announcements:
     def _call(self, function_arn: str, event: Event) -> None:
         bucket_arn = event["Records"][0]["s3"]["bucket"]["arn"]
         try:
-            function, destination = self._function_for(function_arn, bucket_arn)
-            call_asynchronously(function, function_arn, event, destination, self._stopping.wait)
+            self._call_asynchronously(
+                self._target_of(function_arn, bucket_arn), function_arn, event
+            )
         except Exception:  # nobody waits for this call, so any error ends here
             logger.exception("an announced upload reached neither function nor destination")
 
-
-def call_asynchronously(
-    function: Function,
-    function_arn: str,
-    event: Event,
-    destination: Destination,
-    pause: Callable[[float], object] = time.sleep,
-) -> None:
-    for attempt in range(destination.retries + 1):
-        try:
-            function.invoke(event)
-        except FunctionError as error:
-            said = str(error)
-        else:
-            return
-        if attempt < destination.retries:
-            pause(RETRY_PAUSE_SECONDS * 2**attempt)
-    destination.send(
-        {
-            "version": "1.0",
-            "requestContext": {
-                "functionArn": function_arn,
-                "condition": "RetriesExhausted",
-                "approximateInvokeCount": destination.retries + 1,
-            },
-            "requestPayload": event,
-            "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
-            "responsePayload": {"errorMessage": said},
-        }
-    )
+    def _call_asynchronously(self, target: Target, function_arn: str, event: Event) -> None:
+        for attempt in range(target.retries + 1):
+            if attempt:
+                self._stopping.wait(RETRY_PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                target.function.invoke(event)
+                return
+            except FunctionError as error:
+                message = failure(
+                    *(function_arn, "RetriesExhausted", attempt + 1),
+                    requestPayload=event,
+                    responseContext={"statusCode": 200, "functionError": "Unhandled"},
+                    responsePayload={"errorMessage": str(error)},
+                )
+        target.send(message)
 
 
 def take(cloud: str) -> list[dict[str, Any]]:
@@ -163,8 +149,6 @@ def announcing_uploads(application: aws.Wsgi) -> aws.Wsgi:
         if environ.get("PATH_INFO") != _PATH:
             return application(environ, start_response)
         taken = [waiting.pop(0) for _ in range(len(waiting))]
-        body = json.dumps(taken).encode()
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        return [body]
+        return aws.answer(start_response, json.dumps(taken).encode())
 
     return serve
