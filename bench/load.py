@@ -7,12 +7,10 @@ half. Exits with 1 if one of these fails.
 
 import os
 import random
-import shlex
-import subprocess
 import sys
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +20,7 @@ from locust import HttpUser, constant, task
 from locust.env import Environment
 
 from bench.measure import table
-from local import terraform
+from local import program, terraform
 
 USERS = int(os.environ.get("USERS", "32"))
 SECONDS = int(os.environ.get("SECONDS", "60"))
@@ -203,39 +201,19 @@ def _difference(top: list[dict[str, Any]], counted: Counter[str]) -> str:
     return "" if shown == expected else f"the report has {shown} instead of {expected}"
 
 
-def started(command: list[str]) -> tuple[subprocess.Popen[str], str]:
-    """Start a server; return it and its URL. If it does not start, exit with its output."""
-    server = subprocess.Popen(
-        command,
-        env={**os.environ, "PORT": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout
-    printed = []
-    for line in server.stdout:
-        if line.startswith("  curl "):
-            gevent.spawn(deque, server.stdout, 0)  # otherwise its log would fill the pipe
-            return server, shlex.split(line)[-1]
-        printed.append(line)
-    sys.exit("".join(printed))
-
-
 def on_its_own(command: list[str]) -> Outcome:
-    server, url = started(command)
-    try:
-        return load(url, psutil.Process(server.pid))
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    with program.running(command) as (url, pid):
+        return load(url, psutil.Process(pid))
 
 
 def main() -> None:
-    if url := os.environ.get("URL"):
-        outcomes = {url: load(url, None)}
-    else:
-        outcomes = {name: on_its_own(command) for name, command in SERVERS.items() if can(name)}
+    try:
+        if url := os.environ.get("URL"):
+            outcomes = {url: load(url, None)}
+        else:
+            outcomes = {name: on_its_own(command) for name, command in SERVERS.items() if can(name)}
+    except program.NotStarted as output:
+        sys.exit(str(output))
     print(
         f"\n{USERS} callers without a pause. A third of the texts are sent twice with a key. A fifth have"
     )

@@ -2,11 +2,8 @@
 
 import contextlib
 import os
-import shlex
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from hypothesis import settings
 from wordtally.aws.connections import Timeouts
 from wordtally.aws.thin import ThinClient
 
+from local import program
 from local.emulator import aws
 from local.services.http_server import HttpServer
 
@@ -51,44 +49,14 @@ def cloud() -> Iterator[str]:
         yield url
 
 
-def start_product(**variables: str) -> subprocess.Popen[str]:
-    """The program of `make run`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "local"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": "app", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def curl_line(process: subprocess.Popen[str]) -> str:
-    """The curl line that the program prints when it is ready."""
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("  curl"):
-            return line.strip()
-    raise AssertionError("it did not start")
+MAKE_RUN = [sys.executable, "-m", "local"]
 
 
 @contextlib.contextmanager
 def running_product(**variables: str) -> Iterator[str]:
     """The URL of the whole product, as `make run` serves it."""
-    process = start_product(**{"PORT": "0", **variables})
-    assert process.stdout
-    url = shlex.split(curl_line(process))[-1]
-    # It logs a line per request, and would block on a full pipe.
-    reader = threading.Thread(target=process.stdout.read)
-    reader.start()
-    try:
+    with program.running(MAKE_RUN, **variables) as (url, _):
         yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-        reader.join()
-        process.stdout.close()
 
 
 @pytest.fixture(scope="session")
