@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 Serve = Callable[[Any], str]
 
 
-def demo(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
+def started(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
     """The program of `make demo`."""
     return subprocess.Popen(
         [sys.executable, "-m", "local.demo"],
@@ -38,6 +38,13 @@ def demo(file: Path | str, url: str, **variables: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
+
+
+def demo(file: Path | str, url: str, **variables: str) -> tuple[int, str, str]:
+    """Run `make demo`. Return its exit code, its output and its errors."""
+    with started(file, url, **variables) as process:
+        output, errors = process.communicate(timeout=60)
+        return process.returncode, output, errors
 
 
 class Time:
@@ -106,8 +113,8 @@ class TestPieces:
 class TestPosting:
     def poster(self, url: str) -> Poster:
         self.time = Time()
-        self.told: list[str] = []
-        return Poster(url, "a key", self.told.append, self.time.sleep, self.time.now)
+        self.notices: list[str] = []
+        return Poster(url, "a key", self.notices.append, self.time.sleep, self.time.now)
 
     def test_it_retries_with_the_same_key_until_the_text_is_counted(self, serve: Serve) -> None:
         api = Scripted(429, 503, 500, 502, 504, Scripted.DROPPED, Scripted.CUT_OFF, 200)
@@ -117,8 +124,8 @@ class TestPosting:
         assert api.keys() == ["its key"] * 8
         assert [request["body"] for request in api.requests] == [{"parameter": "a text"}] * 8
         assert {request["HTTP_X_API_KEY"] for request in api.requests} == {"a key"}
-        assert self.told[0].startswith("429 Too Many Requests, retry in ")
-        assert self.told[-1] == ""
+        assert self.notices[0].startswith("429 Too Many Requests, retry in ")
+        assert self.notices[-1] == ""
 
     def test_pauses_grow_are_bounded_and_differ(self, serve: Serve) -> None:
         poster = self.poster(serve(Scripted(*[503] * 9, 200)))
@@ -256,8 +263,8 @@ class TestDemo:
     ) -> None:
         text = tmp_path / "long.txt"
         text.write_text("demonstration " * 2_000 + "encore " * 1_900)
-        output, errors = demo(text, "", PYTHONIOENCODING="ascii").communicate(timeout=60)
-        assert errors == ""
+        code, output, errors = demo(text, "", PYTHONIOENCODING="ascii")
+        assert (code, errors) == (0, "")
         assert "the counts are lost at the end" in output
         assert "Sent 5 pieces with 3,900 words (41,300 characters) in " in output
         assert " 0 retries." in output
@@ -295,15 +302,15 @@ class TestDemo:
 
         with running_product() as product:
             url = serve(interrupting)
-            running.append(demo(text, url))
-            _, errors = running[0].communicate(timeout=60)
-            assert running[0].returncode == 130
+            with started(text, url) as process:
+                running.append(process)
+                _, errors = process.communicate(timeout=60)
+            assert process.returncode == 130
             assert "Traceback" not in errors
             assert "Interrupted.\n2 of 6 pieces are counted. Run the same command again" in errors
             for _ in range(2):
-                again = demo(text, url)
-                output, errors = again.communicate(timeout=60)
-                assert (again.returncode, errors) == (0, "")
+                code, output, errors = demo(text, url)
+                assert (code, errors) == (0, "")
                 assert "This text is counted once, however often" in output
             report = requests.get(self.report, timeout=10).json()["top10words"]
         assert len(set(keys)) == 6
@@ -318,43 +325,32 @@ class TestDemo:
     ) -> None:
         text = tmp_path / "text.txt"
         text.write_text("word " * 5_000)
-        process = demo(text, serve(Scripted(200, 422)))
-        _, errors = process.communicate(timeout=30)
-        assert process.returncode == 1
+        code, _, errors = demo(text, serve(Scripted(200, 422)))
+        assert code == 1
         assert "answered 422: A sentence.\n1 of 3 pieces are counted. Run the same" in errors
         assert "Traceback" not in errors
 
-    def test_without_an_answer_there_is_nothing_to_resume(self, tmp_path: Path) -> None:
-        text = tmp_path / "text.txt"
-        text.write_text("word")
-        _, errors = demo(text, "nonsense").communicate(timeout=30)
-        assert errors.startswith("nonsense cannot be called")
-        assert "resume" not in errors
-
     @pytest.mark.parametrize(
-        ("content", "sentence"),
+        ("content", "variables", "sentence"),
         [
-            (None, "There is no file {}."),
-            (b"", "{} contains no words."),
-            (b"!!!", "{} contains no words."),
-            (b"caf\xe9", "{} is not UTF-8 text: byte 3 is 0xe9."),
+            (b"word", {"URL": "nonsense"}, "nonsense cannot be called: "),
+            (None, {}, "There is no file {}.\n"),
+            (b"", {}, "{} contains no words.\n"),
+            (b"!!!", {}, "{} contains no words.\n"),
+            (b"caf\xe9", {}, "{} is not UTF-8 text: byte 3 is 0xe9.\n"),
+            (b"word", {"FILE": "docs"}, "docs is a directory; FILE must be a text file.\n"),
+            (b"word", {"API_KEY": "漢字"}, "API_KEY must have 16 to 256 printable ASCII "),
+            (b"word", {"API_KEY": "漢字", "URL": ""}, "API_KEY must have 16 to 256 "),
         ],
     )
-    def test_an_unusable_file_is_reported_in_a_sentence(
-        self, tmp_path: Path, content: bytes | None, sentence: str
+    def test_what_it_cannot_use_is_reported_in_a_sentence_and_cannot_be_resumed(
+        self, tmp_path: Path, content: bytes | None, variables: dict[str, str], sentence: str
     ) -> None:
         file = tmp_path / "text.txt"
         if content is not None:
             file.write_bytes(content)
-        process = demo(file, "http://127.0.0.1:9/")
-        assert process.communicate(timeout=30) == ("", f"{sentence.format(file)}\n")
-        assert process.returncode == 1
-
-    @pytest.mark.parametrize("url", ["", "http://127.0.0.1:9/"])
-    def test_an_invalid_key_is_reported_in_a_sentence(self, url: str) -> None:
-        _, errors = demo("README.md", url, API_KEY="漢字").communicate(timeout=30)
-        assert errors == "API_KEY must have 16 to 256 printable ASCII characters without spaces.\n"
-
-    def test_a_directory_is_reported_in_a_sentence(self, tmp_path: Path) -> None:
-        _, errors = demo(tmp_path, "http://127.0.0.1:9/").communicate(timeout=30)
-        assert errors == f"{tmp_path} is a directory; FILE must be a text file.\n"
+        given = {"FILE": str(file), "URL": "http://127.0.0.1:9/", **variables}
+        code, _, errors = demo(given.pop("FILE"), given.pop("URL"), **given)
+        assert code == 1
+        assert errors.startswith(sentence.format(file))
+        assert errors.count("\n") == 1
