@@ -1,4 +1,5 @@
-"""Runs Terraform and its real provider on a copy of the configuration."""
+"""Runs Terraform and its real provider on a copy of the configuration: for `make stack`, the tests and
+`make verify`."""
 
 import functools
 import json
@@ -51,16 +52,8 @@ def environment(own_aws: bool = False) -> dict[str, str]:
 
 
 def mirrors() -> list[Path]:
-    """Filesystem mirrors that hold the provider, in the usual places."""
-    data_home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
-    places = [
-        Path.home() / ".terraform.d/plugins",
-        data_home / "terraform/plugins",
-        Path("/usr/local/share/terraform/plugins"),
-        Path("/usr/share/terraform/plugins"),
-        *sorted(Path("/opt").glob("*")),
-        *sorted(Path("/opt").glob("*/*")),
-    ]
+    """Filesystem mirrors in /opt that hold the provider. Terraform itself looks in the usual places."""
+    places = [*sorted(Path("/opt").glob("*")), *sorted(Path("/opt").glob("*/*"))]
     return [place for place in places if (place / PROVIDER).is_dir()]
 
 

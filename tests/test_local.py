@@ -431,12 +431,6 @@ def make_run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         yield start
 
 
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
-    pairs = [line.split() for line in listed.stdout.splitlines()[1:]]
-    return [int(child) for child, parent in pairs if int(parent) == pid]
-
-
 class TestMakeRun:
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_it_exits_immediately_and_leaves_nothing_running(
@@ -444,7 +438,8 @@ class TestMakeRun:
     ) -> None:
         process = make_run()
         curl_line(process)
-        (emulator,) = children(process.pid)
+        listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, check=True)
+        emulator = int(listed.stdout)  # its only child
         process.send_signal(ending)
         assert process.wait(timeout=5) == (-ending if ending == signal.SIGKILL else 0)
         for _ in range(50):
