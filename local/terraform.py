@@ -1,5 +1,5 @@
-"""Runs Terraform and its real provider on a copy of the configuration: for `make stack`, the tests and
-`make verify`."""
+"""Runs Terraform and its real provider on a copy of the configuration, for `make stack`, `make verify` and
+the tests."""
 
 import functools
 import json

@@ -1,5 +1,7 @@
 """The emulated AWS: moto in a separate process, with fixes for the behaviour that the product needs.
 
+`make run` and `make demo` use it as it is, and `make stack` as a part of local.emulator.whole_aws.
+
 As a program (`python -m local.emulator.aws`) it serves, prints its address and exits when its standard input
 closes, so that it never outlives the process that started it.
 """

@@ -1,4 +1,5 @@
-"""Makes moto's DynamoDB fast enough for tables of thousands of words, and stops its memory leak."""
+"""Makes moto's DynamoDB fast enough for tables of thousands of words, and stops its memory leak: for
+`make run` and `make stack`."""
 
 import copy
 import json

@@ -1,4 +1,5 @@
-"""The emulated AWS that Terraform can deploy to: every service, with moto's gaps filled.
+"""The emulated AWS of `make stack` and the deployment tests, to which Terraform can deploy: every service,
+with moto's gaps filled.
 
 It starts more slowly than local.emulator.aws and runs the same way: `python -m local.emulator.whole_aws`.
 """
@@ -150,25 +151,19 @@ def limit_tables() -> None:
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
 
-    create, update, update_item, describe = (
-        DynamoHandler.create_table,
-        DynamoHandler.update_table,
-        DynamoHandler.update_item,
-        Table.describe,
-    )
+    update_item, describe = DynamoHandler.update_item, Table.describe
     writes: Counter[tuple[Any, int]] = Counter()  # by table and second
 
     def table(self: Any) -> Any:
         return self.dynamodb_backend.get_table(self.body["TableName"])
 
-    def create_table(self: Any) -> Any:
-        answer = create(self)
-        table(self).limits = self.body.get("OnDemandThroughput", {})
-        return answer
+    def keeping_limits(action: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def act(self: Any) -> Any:
+            answer = action(self)
+            table(self).limits = table(self).limits | self.body.get("OnDemandThroughput", {})
+            return answer
 
-    def update_table(self: Any) -> Any:
-        table(self).limits = table(self).limits | self.body.get("OnDemandThroughput", {})
-        return update(self)
+        return act
 
     def limited_update_item(self: Any) -> Any:
         now = table(self), int(time.time())
@@ -185,8 +180,8 @@ def limit_tables() -> None:
 
     Table.limits = {}
     Table.describe = describe_with_limits
-    DynamoHandler.create_table = create_table
-    DynamoHandler.update_table = update_table
+    DynamoHandler.create_table = keeping_limits(DynamoHandler.create_table)
+    DynamoHandler.update_table = keeping_limits(DynamoHandler.update_table)
     DynamoHandler.update_item = limited_update_item
 
 

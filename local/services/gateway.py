@@ -1,4 +1,5 @@
-"""An HTTP API (API Gateway v2) look-alike: turns WSGI requests into payload 2.0 events for a function.
+"""An HTTP API (API Gateway v2) look-alike: turns WSGI requests into payload 2.0 events for a function of
+`make run` or `make stack`.
 
 To callers and the function it behaves as the real API does. Only bodies of textual content types are
 text, header names are lower-case, and the API itself answers requests that do not reach the function

@@ -1,4 +1,5 @@
-"""Lambda in this process: each instance serves one request at a time; new ones start when all are busy."""
+"""Lambda for `make run`, in this process: each instance serves one request at a time, and new instances
+start when all are busy."""
 
 import json
 import logging
