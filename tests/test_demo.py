@@ -88,9 +88,6 @@ class Scripted:
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [json.dumps(body).encode()]
 
-    def keys(self) -> list[str]:
-        return [request["HTTP_IDEMPOTENCY_KEY"] for request in self.requests]
-
 
 class TestPieces:
     def test_they_are_cut_between_words_and_lose_nothing(self) -> None:
@@ -124,9 +121,11 @@ class TestPosting:
         poster = self.poster(serve(api))
         assert poster.post("a text", "its key") == "the report"
         assert poster.retries == 7
-        assert api.keys() == ["its key"] * 8
-        assert [request["body"] for request in api.requests] == [{"parameter": "a text"}] * 8
-        assert {request["HTTP_X_API_KEY"] for request in api.requests} == {"a key"}
+        assert len(api.requests) == 8
+        for request in api.requests:
+            assert request["body"] == {"parameter": "a text"}
+            assert request["HTTP_IDEMPOTENCY_KEY"] == "its key"
+            assert request["HTTP_X_API_KEY"] == "a key"
         assert self.notices[0].startswith("429 Too Many Requests, retry in ")
         assert self.notices[-1] == ""
 
@@ -244,12 +243,8 @@ class TestChart:
         assert chart.shortened("abcdefg", 6, "...") == "abc..."
 
     def test_width_counts_cells(self) -> None:
-        assert [chart.width(word) for word in ["abc", "漢字", "e\u0301", "می\u200cخواهم"]] == [
-            3,
-            4,
-            1,
-            7,
-        ]
+        words = ["abc", "漢字", "e\u0301", "می\u200cخواهم"]
+        assert list(map(chart.width, words)) == [3, 4, 1, 7]
 
     def test_without_entries_it_is_empty(self) -> None:
         assert list(chart.chart([], 80, "utf-8")) == []

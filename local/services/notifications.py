@@ -87,7 +87,9 @@ class Announcements:
                 return
             except FunctionError as error:
                 message = failure(
-                    *(function_arn, "RetriesExhausted", attempt + 1),
+                    function_arn,
+                    "RetriesExhausted",
+                    attempt + 1,
                     requestPayload=event,
                     responseContext={"statusCode": 200, "functionError": "Unhandled"},
                     responsePayload={"errorMessage": str(error)},
