@@ -327,11 +327,11 @@ class TestDemo:
         ("content", "variables", "sentence"),
         [
             (b"word", {"URL": "nonsense"}, "nonsense cannot be called: "),
-            (None, {}, "There is no file {}.\n"),
+            (None, {}, "{} cannot be read: No such file or directory.\n"),
             (b"", {}, "{} contains no words.\n"),
             (b"!!!", {}, "{} contains no words.\n"),
             (b"caf\xe9", {}, "{} is not UTF-8 text: byte 3 is 0xe9.\n"),
-            (b"word", {"FILE": "docs"}, "docs is a directory; FILE must be a text file.\n"),
+            (b"word", {"FILE": "docs"}, "docs cannot be read: Is a directory.\n"),
             (b"word", {"API_KEY": "漢字"}, "API_KEY must have 16 to 256 printable ASCII "),
             (b"word", {"API_KEY": "漢字", "URL": ""}, "API_KEY must have 16 to 256 "),
         ],

@@ -37,6 +37,10 @@ from local.services.runtime import RuntimeFunction
 
 ROOT = Path(__file__).parents[1]
 
+Serve = Callable[[Any], str]
+MakeRun = Callable[..., subprocess.Popen[str]]
+Lines = Callable[[], list[Any]]
+
 
 class Recorder:
     """Implements gateway.Function: records its events, and returns or raises `result`."""
@@ -70,7 +74,7 @@ class TestEvents:
         return Recorder(OK)
 
     @pytest.fixture
-    def url(self, serve: Callable[[Any], str], function: Recorder) -> str:
+    def url(self, serve: Serve, function: Recorder) -> str:
         return serve(Gateway({"POST /": Route(function)}))
 
     def test_payload_format_2(self, url: str, function: Recorder) -> None:
@@ -180,7 +184,7 @@ class TestEvents:
         assert event["cookies"] == ["first=1", "second=2", "third=3"]
 
     def test_the_api_times_out_if_the_function_does_not_answer(
-        self, serve: Callable[[Any], str], monkeypatch: pytest.MonkeyPatch
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         answered = threading.Event()
         function = mock.Mock(invoke=lambda _: answered.wait(10))
@@ -202,7 +206,7 @@ class TestAnswers:
         ],
     )
     def test_results_become_answers(
-        self, serve: Callable[[Any], str], result: Any, status: int, body: str
+        self, serve: Serve, result: Any, status: int, body: str
     ) -> None:
         url = serve(Gateway({"POST /": Route(Recorder(result))}))
         answer = requests.post(url, timeout=10)
@@ -220,7 +224,7 @@ class TestAuthorizer:
         ],
     )
     def test_only_if_it_accepts_the_key_the_function_is_called(
-        self, serve: Callable[[Any], str], key: str | None, verdict: Any, status: int
+        self, serve: Serve, key: str | None, verdict: Any, status: int
     ) -> None:
         """It sees the request without its body, and is not called for a request without a key."""
         function, authorizer = Recorder(OK), Recorder(verdict)
@@ -253,9 +257,7 @@ class TestThrottling:
             admitted = list(pool.map(lambda _: bucket.admits(), range(200)))
         assert admitted.count(True) == 50
 
-    def test_a_request_over_the_limits_is_429_and_reaches_nothing(
-        self, serve: Callable[[Any], str]
-    ) -> None:
+    def test_a_request_over_the_limits_is_429_and_reaches_nothing(self, serve: Serve) -> None:
         function, authorizer = Recorder(OK), Recorder({"isAuthorized": True})
         throttle = Throttle(rate_per_second=1, burst=2, clock=lambda: 0.0)
         url = serve(Gateway({"POST /": Route(function, authorizer)}, throttle=throttle))
@@ -266,9 +268,7 @@ class TestThrottling:
         assert answers[2].text == '{"message":"Too Many Requests"}'
         assert len(function.events) == len(authorizer.events) == 2
 
-    def test_make_stack_has_the_limits_of_the_stage_in_the_emulated_aws(
-        self, serve: Callable[[Any], str]
-    ) -> None:
+    def test_make_stack_has_the_limits_of_the_stage_in_the_emulated_aws(self, serve: Serve) -> None:
         with aws.running("local.emulator.whole_aws") as cloud:
             apis = aws.client("apigatewayv2", cloud)
             api = apis.create_api(Name="wordtally", ProtocolType="HTTP")
@@ -286,14 +286,14 @@ class TestThrottling:
 
 class TestLog:
     @pytest.fixture
-    def lines(self, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[Any]]]:
+    def lines(self, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
         """Returns the lines of the log. Restores the logger that log_to_stdout changes."""
         logger = logging.getLogger("wordtally")
         handlers = list(logger.handlers)
         yield lambda: list(map(json.loads, capsys.readouterr().out.splitlines()))
         logger.handlers[:] = handlers
 
-    def test_each_line_has_the_id_of_its_own_request(self, lines: Callable[[], list[Any]]) -> None:
+    def test_each_line_has_the_id_of_its_own_request(self, lines: Lines) -> None:
         """Four instances log at the same time."""
         together = threading.Barrier(4)
         logger = logging.getLogger("wordtally")
@@ -315,7 +315,7 @@ class TestLog:
         assert {line["number"]: line["requestId"] for line in requests} == dict(enumerate(ids))
 
     def test_the_id_in_the_answer_to_an_unexpected_error_finds_its_trace(
-        self, serve: Callable[[Any], str], lines: Callable[[], list[Any]]
+        self, serve: Serve, lines: Lines
     ) -> None:
         log_to_stdout()
         broken = mock.Mock(side_effect=RuntimeError)
@@ -419,7 +419,7 @@ class TestProduct:
 
 
 @pytest.fixture
-def make_run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def make_run() -> Iterator[MakeRun]:
     """Starts the program of `make run`."""
     with contextlib.ExitStack() as stack:
 
@@ -434,7 +434,7 @@ def make_run() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 class TestMakeRun:
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_it_exits_immediately_and_leaves_nothing_running(
-        self, make_run: Callable[..., subprocess.Popen[str]], ending: signal.Signals
+        self, make_run: MakeRun, ending: signal.Signals
     ) -> None:
         process = make_run()
         curl_line(process)
@@ -449,7 +449,7 @@ class TestMakeRun:
         raise AssertionError("the emulated AWS is still running")
 
     def test_the_printed_curl_line_works_as_pasted_and_its_url_opens(
-        self, make_run: Callable[..., subprocess.Popen[str]]
+        self, make_run: MakeRun
     ) -> None:
         line = curl_line(make_run(API_KEY="it's$HOME/and-more"))
         answer = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
@@ -458,7 +458,7 @@ class TestMakeRun:
         assert json.loads(report.stdout)["top10words"][0] == {"word": "hello", "times": 1}
 
     def test_neither_a_proxy_nor_a_profile_of_the_user_is_in_the_way(
-        self, make_run: Callable[..., subprocess.Popen[str]], tmp_path: Path
+        self, make_run: MakeRun, tmp_path: Path
     ) -> None:
         (tmp_path / "config").write_text("[default]\nignore_configured_endpoint_urls = true\n")
         nowhere = "http://127.0.0.1:9"
@@ -473,21 +473,24 @@ class TestMakeRun:
         assert requests.post(url, json={"parameter": "a"}, timeout=10).status_code == 200
 
     def test_a_port_that_is_taken_and_a_key_that_terraform_would_reject_are_reported(
-        self, make_run: Callable[..., subprocess.Popen[str]]
+        self, make_run: MakeRun
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             for variables, sentence in [
                 ({"PORT": port}, f"Port {port} is taken. Choose another one, such as PORT=9000."),
                 ({"PORT": "65536"}, "PORT must be a number from 0 to 65535, not '65536'."),
-                ({"API_KEY": "short"}, KEY_SENTENCE),
+                (
+                    {"API_KEY": "short"},
+                    "API_KEY must have 16 to 256 printable ASCII characters without spaces.",
+                ),
             ]:
                 process = make_run(**variables)
                 output, _ = process.communicate(timeout=20)
                 assert (output, process.returncode) == (f"{sentence}\n", 1)
 
     def test_with_a_key_others_are_refused_and_logs_are_a_line_per_request_without_the_text(
-        self, make_run: Callable[..., subprocess.Popen[str]]
+        self, make_run: MakeRun
     ) -> None:
         process = make_run(API_KEY="hush-key-of-24-characters")
         url = shlex.split(curl_line(process))[-1]
@@ -506,9 +509,6 @@ class TestMakeRun:
         (line,) = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
         assert (line["status"], line["words"], line["distinct"]) == (200, 2, 2)
         assert "hush" not in output
-
-
-KEY_SENTENCE = "API_KEY must have 16 to 256 printable ASCII characters without spaces."
 
 
 class TestKey:

@@ -1,4 +1,4 @@
-"""The environment has FILE, URL and API_KEY. Without URL the demo serves the product itself."""
+"""`make demo`: the environment has FILE, URL and API_KEY. Without URL it serves the product itself."""
 
 import contextlib
 import os
@@ -76,12 +76,6 @@ def text_of(file: Path) -> str:
     """Exit with a message if the file is missing, unreadable or not UTF-8."""
     try:
         return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        sys.exit(f"There is no file {file}.")
-    except IsADirectoryError:
-        sys.exit(f"{file} is a directory; FILE must be a text file.")
-    except PermissionError:
-        sys.exit(f"You have no permission to read {file}.")
     except UnicodeDecodeError as error:
         wrong = error.object[error.start]
         sys.exit(f"{file} is not UTF-8 text: byte {error.start:,} is 0x{wrong:02x}.")

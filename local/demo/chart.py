@@ -1,4 +1,4 @@
-"""A bar chart in the terminal."""
+"""The bar chart that `make demo` draws in the terminal."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,5 @@
-"""A text in pieces, each with the Idempotency-Key under which it is counted once."""
+"""A text in pieces, each with the Idempotency-Key under which it is counted once, for `make demo` and the
+bench."""
 
 import hashlib
 from collections.abc import Iterator

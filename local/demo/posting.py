@@ -1,4 +1,4 @@
-"""Post a text until it is counted: retries with exponential backoff, jitter and a deadline.
+"""Posts a text for `make demo` until it is counted: retries with exponential backoff, jitter and a deadline.
 
 urllib3.util.Retry has neither a deadline nor a way to tell the user about a pause, and it retries
 the first failure without a pause. Only its parser of Retry-After is used here.
