@@ -40,17 +40,17 @@ const API_CODES = /** @type {Record<number, string>} */ ({
 
 /** Sentences for codes whose own sentence is missing or addresses programmers. */
 const SENTENCES = /** @type {Record<string, string>} */ ({
-  key_missing: "Enter the key you got from the service's operator.",
+  key_missing: "Enter the API key that you received from the service's operator.",
   key_refused: "This key was refused. Enter another one.",
   not_found: "The service is not at this address. It may have been taken down.",
-  too_large: "This is too large for the service.",
+  too_large: "This text is too large for the service.",
   throttled: "The service is receiving too many requests.",
-  crashed: "The service failed to answer.",
-  timeout: "The service took too long to answer.",
+  crashed: "The service failed to respond.",
+  timeout: "The service took too long to respond.",
   lost: "The connection to the service was lost.",
   unknown: "The response did not come from this service.",
   unavailable: "The service is busy.",
-  empty_parameter: "There is nothing to count. Enter a text first.",
+  empty_parameter: "There is nothing to count. Enter some text or choose a text file.",
   no_words: "There are no words in this text.",
   word_too_long: "This text contains a word longer than 1,024 bytes. Put spaces between words.",
 });
@@ -128,7 +128,7 @@ class Api {
       ? SENTENCES[code]
       : String(body.error ?? SENTENCES.unknown);
     const id =
-      code === "internal_error" && body.request_id ? ` (Request id: ${body.request_id})` : "";
+      code === "internal_error" && body.request_id ? ` (Request ID: ${body.request_id})` : "";
     const seconds = Number(answer.headers.get("retry-after")) || 0;
     const refusal = new Refusal(code, sentence + id, Math.min(Math.max(seconds, 0), 60));
     if (refusal.wantsKey && key !== this.#key) {

@@ -131,7 +131,7 @@ const stopButton = element("stop", HTMLButtonElement);
 const outcome = element("outcome", HTMLElement);
 const trouble = element("trouble", HTMLElement);
 
-const BUSY = "Another text is being sent. Wait until it finishes, or stop it.";
+const BUSY = "Another text is being sent. Wait for it to finish, or stop it.";
 
 /** @type {Posting | undefined} */
 let posting;
@@ -228,10 +228,10 @@ function summaryOf({ characters, counted, done, pieces, refused, retries, second
   const all = counted === pieces.length;
   const sentences = [
     all
-      ? `Counted: ${count(characters, "character")} in ${count(pieces.length, "piece")}`
+      ? `Counted: ${count(characters, "character")} (${count(pieces.length, "piece")})`
       : `Counted ${NUMBER.format(counted)} of ${count(pieces.length, "piece")}`,
   ];
-  sentences[0] += `, in ${seconds.toFixed(1)} s`;
+  sentences[0] += ` in ${seconds.toFixed(1)} s`;
   sentences[0] += retries
     ? `, after ${NUMBER.format(retries)} ${retries === 1 ? "retry" : "retries"}.`
     : ".";
@@ -336,7 +336,7 @@ element("copy", HTMLButtonElement).addEventListener("click", async () => {
     copied.textContent = "Copied.";
   } catch {
     getSelection()?.selectAllChildren(curl);
-    copied.textContent = "Selected: copy it with your keyboard.";
+    copied.textContent = "The command is selected. Copy it with your keyboard.";
   }
 });
 

@@ -6,6 +6,8 @@ const MAX_CHARACTERS = 10_000;
 /** \s would include U+FEFF, which a word may contain. */
 const WHITE_SPACE = /\p{White_Space}/u;
 
+const TOO_LARGE = "This file is too large for the browser.";
+
 /** A file is not text. The message is a sentence for the user. */
 class NotText extends Error {}
 
@@ -18,17 +20,17 @@ class NotText extends Error {}
  */
 async function textOf(file) {
   if (file.size > 2 ** 28) {
-    throw new NotText("This file is too large for a browser.");
+    throw new NotText(TOO_LARGE);
   }
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
   } catch (error) {
     if (error instanceof DOMException) {
-      throw new NotText("The browser cannot read this file. Is it a folder?");
+      throw new NotText("The browser cannot read this file. It may be a folder.");
     }
     if (error instanceof RangeError) {
-      throw new NotText("This file is too large for a browser.");
+      throw new NotText(TOO_LARGE);
     }
     throw new NotText("This file is not UTF-8 text. Nothing was sent.");
   }
@@ -67,20 +69,10 @@ function cut(text) {
  */
 function lengthOf(text) {
   let count = 0;
-  for (let at = 0; at < text.length; at = next(text, at)) {
+  for (const _ of text) {
     count++;
   }
   return count;
-}
-
-/**
- * The index of the character after the one at `at`.
- *
- * @param {string} text
- * @param {number} at
- */
-function next(text, at) {
-  return at + ((text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1);
 }
 
 /**
@@ -90,7 +82,7 @@ function next(text, at) {
 function endOfPiece(text, start) {
   let end = start;
   for (let count = 0; count < MAX_CHARACTERS && end < text.length; count++) {
-    end = next(text, end);
+    end += (text.codePointAt(end) ?? 0) > 0xffff ? 2 : 1;
   }
   if (end === text.length) {
     return end;

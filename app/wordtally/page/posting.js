@@ -121,7 +121,7 @@ class Posting {
           return; // paused or stopped in the meantime
         }
         this.retries++;
-        this.trouble = `${error.message} Trying again …`;
+        this.trouble = `${error.message} Trying again…`;
         this.changed();
         await this.#wait(attempt, error.retryAfterSeconds);
       }
