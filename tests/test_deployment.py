@@ -432,7 +432,6 @@ class TestEverythingOn(AnyDeployment):
             expect(here.page.locator("#outcome")).to_contain_text("Counted: 8,000 characters")
             row = here.page.locator("#report tbody tr").filter(has_text="browser")
             expect(row).to_contain_text("1,000")
-            here.picture("deployed")
             here.close()
 
     def test_refused_callers_run_nothing(self, everything: Emulated) -> None:
