@@ -1,6 +1,6 @@
-.DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-SHELL := /bin/sh
+.PHONY: help run demo stack verify check test fuzz unit lint checkov audit format
+.PHONY: bench load picture pin clean
 
 PYTHON ?= python3
 PORT ?= 8080
@@ -25,48 +25,38 @@ define check_python
 @"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 endef
 
-.PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run
 run: .venv/run/ready ## Serve the product on this machine, without AWS (PORT=8080 API_KEY=)
 	@exec $(RUN) -m local
 
-.PHONY: demo
 demo: .venv/run/ready ## Post a text file and print the report (FILE= URL= API_KEY=)
 	@exec $(RUN) -m local.demo
 
-.PHONY: stack
 stack: .venv/test/ready .venv/runtime/ready ## Deploy to an emulated AWS with Terraform, and serve it (PORT= API_KEY=)
 	@exec $(TEST) -m local.stack
 
-.PHONY: verify
 verify: .venv/test/ready .venv/runtime/ready ## Deploy to your AWS account, check, and destroy (YES=1 EMAIL=)
 	@exec $(TEST) -m verify
 
-.PHONY: check
 check: ## Run the faster checks, which deploy nothing (about two minutes)
 	@$(MAKE) --no-print-directory -j2 lint unit
 	$(TEST) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # The tests of a file share a deployment and use it in order. tests/test_interpreters.py runs the unit
 # tests.
-.PHONY: test
 test: ## Set up and run every check
 	@$(MAKE) --no-print-directory -j2 checkov lint .venv/runtime/ready
 	$(TEST) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: fuzz
 fuzz: .venv/test/ready ## Look for faults with new random input (some minutes)
 	$(TEST) -m pytest -n 2 --hypothesis-profile=fuzz tests/test_fuzz.py tests/test_*_properties.py
 
-.PHONY: unit
 unit: ## Run only the unit tests, which need nothing installed
 	$(check_python)
 	cd app && $(PYTHON) -m unittest discover -s tests
 
-.PHONY: lint
 lint: .venv/test/ready .venv/page/ready ## Check format, lint, types and security
 	$(TEST) -m ruff format --check
 	$(TEST) -m ruff check
@@ -75,48 +65,35 @@ lint: .venv/test/ready .venv/page/ready ## Check format, lint, types and securit
 	$(NODE_TOOLS)/biome ci --colors=off --error-on-warnings --config-path=tests/page app/wordtally/page
 	$(NODE_TOOLS)/tsc --project tests/page
 
-.PHONY: checkov
 checkov: .venv/checkov/ready ## Check the security of the Terraform files
 	PYTHONPATH= .venv/checkov/bin/checkov --directory . --config-file .checkov.yaml
 
-.PHONY: audit
 audit: .venv/audit/ready ## Look for known vulnerabilities of the pinned packages (needs the network)
 	.venv/audit/bin/python tests/audit.py
 
-.PHONY: format
 format: .venv/test/ready .venv/page/ready ## Format every file
 	$(TEST) -m ruff check --fix
 	$(TEST) -m ruff format
 	$(NODE_TOOLS)/biome format --write --config-path=tests/page app/wordtally/page
 	! command -v terraform >/dev/null || terraform fmt -recursive
 
-.PHONY: bench
 bench: .venv/bench/ready ## Measure everything, and write docs/bench.md and docs/plots
 	@$(BENCH) -m bench
 
-.PHONY: load
 load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Load-test run and stack, or URL= (USERS=32 SECONDS=60 API_KEY=)
 	@$(BENCH) -m bench.load
 
-.PHONY: picture
 picture: .venv/test/ready ## Redraw docs/page.png in a browser
 	@PYTHONPATH=.:app:tests $(TEST) tests/picture.py
 
-.PHONY: pin
 pin: .venv/test/ready ## Update the pinned versions in the requirements files
 	$(TEST) -m pip install --quiet uv
-	for of in local/requirements local/runtime-requirements \
-	  tests/requirements tests/checkov-requirements tests/audit-requirements \
-	  bench/requirements; do \
-	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	    --no-emit-find-links --no-emit-index-url --no-header --no-annotate $$of.in -o $$of.txt; done
+	for file in */*requirements.in; do \
+	  $(TEST) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+	    --no-emit-find-links --no-emit-index-url --no-annotate $$file -o $${file%.in}.txt; done
 	.venv/test/bin/npm install --prefix tests/page --save-exact --package-lock-only --omit-lockfile-registry-resolved \
 	  @biomejs/biome@latest axe-core@latest typescript@latest
-	@$(TEST) -c 'import json, sys; lock = json.load(open(sys.argv[1])); \
-	  [package.pop("funding", None) for package in lock["packages"].values()]; \
-	  open(sys.argv[1], "w").write(json.dumps(lock, indent=2) + "\n")' tests/page/package-lock.json
 
-.PHONY: clean
 clean: ## Remove everything that the other targets created
 	@! ls build/verify/*/terraform.tfstate 2>/dev/null || { echo "make verify has not destroyed these deployments. Run terraform -chdir=build/verify/... destroy"; exit 1; }
 	rm -rf .venv build .hypothesis .terraform .mypy_cache .pytest_cache .ruff_cache
