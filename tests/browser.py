@@ -57,7 +57,6 @@ class Visitor:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url.rstrip("/")
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(30_000)
         self.page = self.context.new_page()
         self.requests: list[Request] = []
         self.complaints: list[str] = []
