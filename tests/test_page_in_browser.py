@@ -352,6 +352,20 @@ class TestPosting:
         assert here.page.inner_text("#trouble") == ""
         assert len(here.requested("POST")) == 1
 
+    def test_a_late_answer_does_not_hide_a_message_about_another_text(
+        self, product: str, visit: Open
+    ) -> None:
+        here = visit(product).open()
+        held = here.hold("POST")
+        here.submit("late")
+        piece = held()
+        here.page.click("#stop")
+        here.drop(b"\xff", "no.txt")
+        here.reads("#trouble", "not UTF-8")
+        piece.continue_()
+        here.reads("#outcome", "Counted: 4 characters")
+        assert "not UTF-8" in here.page.inner_text("#trouble")
+
     def test_leaving_while_a_text_is_sent_asks_for_confirmation(
         self, product: str, visit: Open
     ) -> None:

@@ -185,6 +185,9 @@ function showPosting() {
   const { over, state, pieces, done } = posting;
   const focused = document.activeElement;
   const hadFocus = panel.contains(focused);
+  if (!over || !panel.hidden) {
+    trouble.textContent = posting.trouble; // after the end, it may be about another text
+  }
   panel.hidden = over;
   if (!over && (focused === postButton || focused === fileInput)) {
     panel.focus();
@@ -193,7 +196,6 @@ function showPosting() {
   progress.max = pieces.length;
   progress.value = done;
   pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
-  trouble.textContent = posting.trouble;
   outcome.ariaLive = state === "sending" && done > 0 ? "off" : "polite"; // do not announce each piece
   outcome.textContent = over ? summaryOf(posting) : stateOf(posting);
   if (over && hadFocus) {
