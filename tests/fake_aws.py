@@ -27,57 +27,26 @@ INBOX = "inbox"
 SECONDS_OF_SILENCE = 5
 """Longer than the timeout of every client here."""
 
+Reply = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+
 Effect = Callable[["Exchange"], None]
 """A fault's effect on a request, instead of the normal answer."""
-
-
-class Exchange:
-    """A request on the wire, with the actions that a fault can take."""
-
-    def __init__(self, handler: "_Handler", operation: str, parameters: dict[str, Any]) -> None:
-        self._handler = handler
-        self.operation = operation
-        self._parameters = parameters
-
-    @property
-    def speaks_json(self) -> bool:
-        return not _on_s3(self.operation)
-
-    def take_effect(self) -> tuple[int, dict[str, str], bytes]:
-        return self._handler.server.answer(self.operation, self._parameters)
-
-    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self._handler.reply(status, headers, body)
-
-    def refuse(self, status: int, json_code: str, s3_code: str) -> None:
-        self.reply(*_error(self.operation, status, json_code if self.speaks_json else s3_code))
-
-    def say_nothing(self) -> None:
-        """Wait until the client disconnects."""
-        with contextlib.suppress(OSError):
-            self._handler.connection.settimeout(SECONDS_OF_SILENCE)
-            self._handler.connection.recv(1)
-        self._handler.close_connection = True
-
-    def cut(self) -> None:
-        with contextlib.suppress(OSError):
-            self._handler.connection.shutdown(socket.SHUT_RDWR)
-        self._handler.close_connection = True
 
 
 def _on_s3(operation: str) -> bool:
     return operation.endswith(("Object", "Tagging"))
 
 
-def _error(operation: str, status: int, code: str) -> tuple[int, dict[str, str], bytes]:
-    if not _on_s3(operation):
-        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}"}).encode()
-        return status, {"content-type": "application/x-amz-json-1.0"}, body
-    return (
-        status,
-        {"content-type": "application/xml"},
-        f"<Error><Code>{code}</Code></Error>".encode(),
-    )
+def _error(operation: str, status: int, code: str, **more: Any) -> Reply:
+    if _on_s3(operation):
+        body = f"<Error><Code>{code}</Code></Error>".encode()
+        return status, {"content-type": "application/xml"}, body
+    return _json({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", **more}, status)
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Reply:
+    return status, {"content-type": "application/x-amz-json-1.0"}, json.dumps(content).encode()
 
 
 class FakeAws(ThreadingHTTPServer):
@@ -86,11 +55,11 @@ class FakeAws(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), Exchange)
         self.empty()
         self.fault: Callable[[str], Effect | None] = lambda operation: None
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self._tokens: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self._tokens: dict[str, Reply] = {}
 
     def empty(self) -> None:
         self.table, self.bucket, self.files = FakeDynamoDB(), FakeS3(), FakeS3(versioned=True)
@@ -104,33 +73,25 @@ class FakeAws(ThreadingHTTPServer):
     def environment(self) -> dict[str, str]:
         return aws.environment(self.url)
 
-    def answer(
-        self, operation: str, parameters: dict[str, Any]
-    ) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, operation: str, parameters: dict[str, Any]) -> Reply:
         token = parameters.pop("ClientRequestToken", None)
         if token in self._tokens:
             return self._tokens[token]
         try:
             found = self._fake(operation, parameters).call(operation, parameters)
         except AwsError as error:
-            status, headers, body = _error(operation, error.status, error.code)
-            if error.reasons:
-                found = {**json.loads(body), "CancellationReasons": error.reasons}
-                body = json.dumps(found).encode()
-            return status, headers, body
+            reasons = {"CancellationReasons": error.reasons} if error.reasons else {}
+            return _error(operation, error.status, error.code, **reasons)
         if operation == "UpdateItem" and "Item" in found:
-            status, headers, body = _error(operation, 400, CONDITION_FAILED)
-            return status, headers, json.dumps({**json.loads(body), **found}).encode()
+            return _error(operation, 400, CONDITION_FAILED, **found)
         if _on_s3(operation):
             return _s3_answer(found)
-        body = json.dumps(found).encode()
-        answered = 200, {"content-type": "application/x-amz-json-1.0"}, body
         if token:
-            self._tokens[token] = answered
-        return answered
+            self._tokens[token] = _json(found)
+        return _json(found)
 
 
-def _s3_answer(found: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+def _s3_answer(found: dict[str, Any]) -> Reply:
     names = {"ETag": "etag", "VersionId": "x-amz-version-id", "ContentRange": "content-range"}
     headers = {names[name]: value for name, value in found.items() if name in names}
     metadata = found.get("Metadata", {})
@@ -147,9 +108,44 @@ def _s3_answer(found: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
 _TAG = re.compile("<Tag><Key>(.*?)</Key><Value>(.*?)</Value></Tag>")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Exchange(BaseHTTPRequestHandler):
+    """A request on the wire, with the actions that a fault can take."""
+
     server: FakeAws
     protocol_version = "HTTP/1.1"
+    operation: str
+    parameters: dict[str, Any]
+
+    @property
+    def speaks_json(self) -> bool:
+        return not _on_s3(self.operation)
+
+    def take_effect(self) -> Reply:
+        return self.server.answer(self.operation, self.parameters)
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body)
+
+    def refuse(self, status: int, json_code: str, s3_code: str) -> None:
+        self.reply(*_error(self.operation, status, json_code if self.speaks_json else s3_code))
+
+    def say_nothing(self) -> None:
+        """Wait until the client disconnects."""
+        with contextlib.suppress(OSError):
+            self.connection.settimeout(SECONDS_OF_SILENCE)
+            self.connection.recv(1)
+        self.close_connection = True
+
+    def cut(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
 
     def do_POST(self) -> None:
         operation = self.headers["X-Amz-Target"].rsplit(".", 1)[1]
@@ -159,13 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._meet(operation, parameters)
 
     def do_GET(self) -> None:
-        parameters = self._object()
         if self._is_tagging:
-            self._meet("GetObjectTagging", parameters)
-            return
-        if value := self.headers.get("Range"):
-            parameters["Range"] = value
-        self._meet("GetObject", parameters)
+            self._meet("GetObjectTagging", self._object())
+        else:
+            self._meet("GetObject", self._object("Range"))
 
     def do_PUT(self) -> None:
         body = self._body()
@@ -176,17 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
             ]
             self._meet("PutObjectTagging", self._object() | {"Tagging": {"TagSet": tags}})
             return
-        parameters = self._object() | {"Body": body}
-        for parameter, name in [("IfMatch", "If-Match"), ("IfNoneMatch", "If-None-Match")]:
-            if value := self.headers.get(name):
-                parameters[parameter] = value
         prefix = "x-amz-meta-"
-        parameters["Metadata"] = {
+        metadata = {
             name.lower().removeprefix(prefix): value
             for name, value in self.headers.items()
             if name.lower().startswith(prefix)
         }
-        self._meet("PutObject", parameters)
+        conditions = self._object("If-Match", "If-None-Match")
+        self._meet("PutObject", conditions | {"Body": body, "Metadata": metadata})
 
     @property
     def _query(self) -> dict[str, list[str]]:
@@ -196,10 +186,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_tagging(self) -> bool:
         return "tagging" in self._query
 
-    def _object(self) -> dict[str, Any]:
+    def _object(self, *headers: str) -> dict[str, Any]:
+        """The parameters from the URL and from these headers."""
         _, bucket, key = unquote(urlsplit(self.path).path).split("/", 2)
         version = self._query.get("versionId")
-        return {"Bucket": bucket, "Key": key} | ({"VersionId": version[0]} if version else {})
+        given = {
+            name.replace("-", ""): self.headers[name] for name in headers if name in self.headers
+        }
+        where = {"Bucket": bucket, "Key": key}
+        return where | given | ({"VersionId": version[0]} if version else {})
 
     def _body(self) -> bytes:
         if "100-continue" in self.headers.get("Expect", ""):
@@ -208,21 +203,12 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["Content-Length"]))
 
     def _meet(self, operation: str, parameters: dict[str, Any]) -> None:
-        exchange = Exchange(self, operation, parameters)
+        self.operation, self.parameters = operation, parameters
         effect = self.server.fault(operation)
         if effect:
-            effect(exchange)
+            effect(self)
         else:
-            self.reply(*exchange.take_effect())
-
-    def reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(body)
+            self.reply(*self.take_effect())
 
     def handle_expect_100(self) -> bool:
         return True  # `_body` sends it, as the client may not wait for it

@@ -10,6 +10,8 @@ from fake_aws import Effect, Exchange, FakeAws
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError
 
+from local.services.instances import Context
+
 
 class Killed(BaseException):
     """Lambda killed the function at this point."""
@@ -23,22 +25,14 @@ def broken(exchange: Exchange) -> None:
     exchange.refuse(500, "InternalServerError", "InternalError")
 
 
-def silent(exchange: Exchange) -> None:
-    exchange.say_nothing()
+def afterwards(effect: Effect) -> Effect:
+    """The same fault after the call took effect."""
 
+    def after(exchange: Exchange) -> None:
+        exchange.take_effect()
+        effect(exchange)
 
-def silent_afterwards(exchange: Exchange) -> None:
-    exchange.take_effect()
-    exchange.say_nothing()
-
-
-def cut(exchange: Exchange) -> None:
-    exchange.cut()
-
-
-def cut_afterwards(exchange: Exchange) -> None:
-    exchange.take_effect()
-    exchange.cut()
+    return after
 
 
 def unreadable(exchange: Exchange) -> None:
@@ -61,14 +55,21 @@ FAULTS = {
     "throttled once": Fault(throttled),
     "throttled always": Fault(throttled, always=True),
     "500 once": Fault(broken),
-    "timeout before it took effect": Fault(silent),
-    "timeout after it took effect": Fault(silent_afterwards),
-    "connection cut": Fault(cut),
-    "connection cut after it took effect": Fault(cut_afterwards),
+    "timeout before it took effect": Fault(Exchange.say_nothing),
+    "timeout after it took effect": Fault(afterwards(Exchange.say_nothing)),
+    "connection cut": Fault(Exchange.cut),
+    "connection cut after it took effect": Fault(afterwards(Exchange.cut)),
     "unreadable answer": Fault(unreadable),
     "killed before it took effect": Fault(None),
     "killed after it took effect": Fault(None, afterwards=True),
 }
+
+
+class Hurried(Context):
+    """An invocation that times out in 2.5 seconds."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 2_500
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Every fault of every call of a request, with either client of AWS: the answer, the counts, and the
 effect of a retry and of the reconciliation. docs/api.md has the table of outcomes without a key."""
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import fake_aws
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import FakeAws
-from faults import FAULTS, Killed, Mortal, injected
+from faults import FAULTS, Hurried, Killed, Mortal, injected
 from on_fakes import stored
 from test_inbox import notification
 from test_stream import event as records
@@ -41,13 +42,6 @@ SETTINGS = Settings(
     stream_name="texts",
     failure_queue_url="https://sqs.example/1/failures",
 )
-
-
-class Hurried(Context):
-    """An invocation that times out in 2.5 seconds."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 2_500
 
 
 class Product:
@@ -88,6 +82,16 @@ class Product:
         except Killed:
             return None
         return answer["statusCode"], json.loads(answer["body"]).get("code")
+
+    @contextlib.contextmanager
+    def meeting(self, operation: str, fault: str, skip: int = 0) -> Iterator[None]:
+        """The fault happens in this context."""
+        if FAULTS[fault].always:
+            self.context = Hurried  # throttled calls are retried until the deadline
+        with injected(self.server, self.clients[0], operation, FAULTS[fault], skip) as injector:
+            yield
+        self.context = Context
+        assert injector.happened
 
     def table(self) -> dict[str, int]:
         return dict(self.server.table.items)
@@ -214,18 +218,14 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
     status, may_be_counted, shown = expected(operation, fault)
 
     one = product.scanning if operation == "Scan" else product.one
-    if FAULTS[fault].always:
-        product.context = Hurried  # throttled calls are retried until the deadline
-    with injected(product.server, product.clients[0], operation, FAULTS[fault]) as injector:
+    with product.meeting(operation, fault):
         answered = product.send(one, POSTED, key)
-    product.context = Context
     # botocore retries after an unreadable answer of S3. The retry then finds its own write.
     assert answered == status or (
         fault == "unreadable answer"
         and operation == "PutObject"
         and (product.client, answered) == ("botocore", OK)
     )
-    assert injector.happened
     table = product.table()
     assert counted(table) in may_be_counted
     assert product.report_is_right() or not shown
@@ -251,12 +251,8 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
     before = stored(product.server.table, product.server.bucket)
     product.server.table.calls.clear()
     product.server.bucket.calls.clear()
-    if FAULTS[fault].always:
-        product.context = Hurried
-    with injected(product.server, product.clients[0], "GetObject", FAULTS[fault]) as injector:
+    with product.meeting("GetObject", fault):
         answered = product.link(product.one)
-    product.context = Context
-    assert injector.happened
     # As for a read in the table of docs/api.md.
     status, _, _ = without_a_key("GetObject", fault)
     assert answered == (good if status == OK else status)
@@ -284,15 +280,8 @@ class Invoked:
 
     def meets(self, operation: str, skip: int, fault: str) -> None:
         """Run the first invocation, with a fault."""
-        product = self.product
-        if FAULTS[fault].always:
-            product.context = Hurried
-        with injected(
-            product.server, product.clients[0], operation, FAULTS[fault], skip
-        ) as injector:
-            succeeded = self.by(product.one)
-        product.context = Context
-        assert injector.happened
+        with self.product.meeting(operation, fault, skip):
+            succeeded = self.by(self.product.one)
         if fault == "throttled always" or fault.startswith("killed"):
             assert not succeeded
 
@@ -375,17 +364,13 @@ def test_fault_of_a_text_that_is_accepted(product: Product, fault: str) -> None:
     retries."""
     headers = {"prefer": "respond-async", "idempotency-key": "key"}
     event = {"headers": headers, "body": json.dumps({"parameter": POSTED})}
-    if FAULTS[fault].always:
-        product.context = Hurried
-    with injected(product.server, product.clients[0], "PutRecord", FAULTS[fault]):
+    with product.meeting("PutRecord", fault):
         answered = product.respond(product.one, event)
-    product.context = Context
     accepted = (202, None)
-    expected = {"throttled once": accepted}
     if fault.startswith("killed"):
         assert answered is KILLED
     else:
-        assert answered == expected.get(fault, BUSY)
+        assert answered == (accepted if fault == "throttled once" else BUSY)
     assert len(product.server.kinesis.records) <= 1
     assert product.respond(product.one, event) == accepted
     sent = [(str(number), each) for number, each in enumerate(product.server.kinesis.records)]

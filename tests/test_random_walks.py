@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import fake_aws
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from fake_aws import Effect, FakeAws
+from fake_aws import Effect, Exchange, FakeAws
 from fakes import (
     FakeClient,
     FakeDynamoDB,
@@ -32,7 +32,7 @@ from fakes import (
     stream_over,
     timed_out,
 )
-from faults import Killed, cut, cut_afterwards
+from faults import Killed, afterwards
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -441,7 +441,8 @@ class WireWalk(Walk):
             """The network fails at one call and stays down during the request."""
             if not outage or (call := next(calls)) < outage[0]:
                 return None
-            return cut_afterwards if call == outage[0] and outage[2] else cut
+            effective = call == outage[0] and outage[2]
+            return afterwards(Exchange.cut) if effective else Exchange.cut
 
         self.server.fault = effect
 
