@@ -1,12 +1,12 @@
 """The behaviour that the adapters need from AWS, as tests. test_contract.py runs them on the fakes,
 tests/test_contract_on_moto.py on moto, so that the fakes cannot lie."""
 
-# mypy: disable-error-code="attr-defined"
-
 import json
 import time
+import unittest
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 from wordtally.domain import once
@@ -32,11 +32,30 @@ LATER = NOW + 3600
 MARKER = once.marker("key", "text", NOW, LATER)
 
 
-class CountsContract:
-    """The TestCase that uses this provides `self.counts` on an empty table."""
+class Environment(unittest.TestCase):
+    """The adapters, on empty tables, buckets, stream and queue. A subclass provides them in `setUp`."""
 
     counts: DynamoDBCounts
+    reports: S3Reports
+    checkpoints: DynamoDBCheckpoints
+    lanes: DynamoDBLanes
+    files: S3Files
+    producer: KinesisStream
+    failures: FailureQueue
+    s3: Any
+    """Can put objects into the bucket of the reports, and put and delete them in the bucket `inbox`, which
+    has versions."""
 
+    def records(self) -> list[bytes]:
+        """The contents of the stream."""
+        raise NotImplementedError
+
+    def messages(self) -> list[str]:
+        """The contents of the failure queue."""
+        raise NotImplementedError
+
+
+class CountsContract(Environment):
     def everything(self) -> dict[str, int]:
         return {word: times for page in self.counts.scan(0, Work()) for word, times in page.items()}
 
@@ -69,11 +88,7 @@ class CountsContract:
         self.assertEqual(self.everything(), {"a": 40, "b": 80, "c": 120})
 
 
-class FencesContract:
-    """The TestCase that uses this provides `self.counts` on an empty table."""
-
-    counts: DynamoDBCounts
-
+class FencesContract(Environment):
     def add(self, words: dict[str, int], token: int, lane: str = "lane") -> dict[str, int]:
         return self.counts.add_fenced(Fence(lane, token), words, Work())
 
@@ -109,11 +124,7 @@ class FencesContract:
                 self.assertEqual(totals, words)
 
 
-class LedgerContract:
-    """The TestCase that uses this provides `self.counts` on empty tables."""
-
-    counts: DynamoDBCounts
-
+class LedgerContract(Environment):
     def add(self, marker: Marker | None, words: dict[str, int]) -> dict[str, int]:
         if marker is None:
             return self.counts.add(words, Work())
@@ -172,11 +183,7 @@ class LedgerContract:
                 self.assertEqual(totals, words)
 
 
-class ReportsContract:
-    """The TestCase that uses this provides `self.reports` on an empty bucket, and `self.bucket`, which can put an object."""
-
-    reports: S3Reports
-
+class ReportsContract(Environment):
     def test_there_is_no_report_before_the_first_publish(self) -> None:
         self.assertEqual(self.reports.read(Work()), Published())
 
@@ -217,16 +224,13 @@ class ReportsContract:
             (good.replace(b'"a"', rb'"\ud800"'), {"words-in-table": "1"}),
             (good.replace(b"1}", b'1, "more": 2}'), {"words-in-table": "1"}),
         ]:
-            self.bucket.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
+            self.s3.put_object(Bucket="reports", Key=KEY, Body=body, Metadata=metadata)
             published = self.reports.read(Work())
             self.assertIsNone(published.report)
             self.assertEqual(self.reports.publish(ONE, published.etag, Work()).report, ONE)
 
 
-class CheckpointsContract:
-    """The TestCase that uses this provides `self.checkpoints` on an empty table of markers."""
-
-    checkpoints: DynamoDBCheckpoints
+class CheckpointsContract(Environment):
     PLAN = Plan("04", {"b": 2, "a": 1, "हिन्दी": 1}, 7)
 
     def read(self, shard: str = "shard") -> Checkpoint:
@@ -299,11 +303,7 @@ class CheckpointsContract:
         self.assertEqual(self.read(), Checkpoint("", Plan(f"{number:02}", {"a": number}, 7), 7))
 
 
-class LanesContract:
-    """The TestCase that uses this provides `self.lanes` on an empty table of markers."""
-
-    lanes: DynamoDBLanes
-
+class LanesContract(Environment):
     def take(self, upload: Upload) -> Fence | None:
         return self.lanes.take(upload, Work())
 
@@ -385,21 +385,14 @@ class LanesContract:
             self.assertEqual(len(set(pool.map(self.take, [upload] * 8))), 1)
 
 
-class FilesContract:
-    """The TestCase that uses this provides `self.files` on an empty bucket with versions, and
-    `self.bucket`, which can put and delete an object."""
-
-    files: S3Files
-
+class FilesContract(Environment):
     def put(self, body: bytes, key: str = "a file+é&<.txt", **more: str) -> Upload:
-        answer = self.bucket.put_object(Bucket="inbox", Key=key, Body=body, **more)
+        answer = self.s3.put_object(Bucket="inbox", Key=key, Body=body, **more)
         return Upload("inbox", key, answer["VersionId"], answer["ETag"])
 
     def tags(self, upload: Upload) -> dict[str, str]:
         where = {"Bucket": "inbox", "Key": upload.key, "VersionId": upload.version_id}
-        return {
-            tag["Key"]: tag["Value"] for tag in self.bucket.get_object_tagging(**where)["TagSet"]
-        }
+        return {tag["Key"]: tag["Value"] for tag in self.s3.get_object_tagging(**where)["TagSet"]}
 
     def test_a_range_comes_with_the_size_of_the_file(self) -> None:
         upload = self.put(bytes(range(10)))
@@ -432,7 +425,7 @@ class FilesContract:
 
     def test_a_deleted_file_raises_gone(self) -> None:
         upload = self.put(b"a")
-        self.bucket.delete_object(Bucket="inbox", Key=upload.key, VersionId=upload.version_id)
+        self.s3.delete_object(Bucket="inbox", Key=upload.key, VersionId=upload.version_id)
         with self.assertRaises(Gone):
             self.files.read(upload, 0, 4, Work())
         with self.assertRaises(Gone):
@@ -441,13 +434,7 @@ class FilesContract:
             self.files.read(Upload("inbox", "never"), 0, 4, Work())
 
 
-class QueuesContract:
-    """The TestCase that uses this provides `self.producer`, `self.failures`, and their contents:
-    `self.records()` and `self.messages()`."""
-
-    producer: KinesisStream
-    failures: FailureQueue
-
+class QueuesContract(Environment):
     def test_a_record_arrives_as_it_was_appended(self) -> None:
         sent = ['{"words":{"é":1}}'.encode(), bytes(range(256))]
         for record in sent:
@@ -466,3 +453,24 @@ class QueuesContract:
             "reason": "not_utf8",
         }
         self.assertEqual(json.loads(message), expected)
+
+
+CONTRACTS = [
+    CountsContract,
+    FencesContract,
+    LedgerContract,
+    ReportsContract,
+    CheckpointsContract,
+    LanesContract,
+    FilesContract,
+    QueuesContract,
+]
+
+
+def cases(environment: type[Environment]) -> dict[str, type[unittest.TestCase]]:
+    """A TestCase for each contract in an environment, by name."""
+    found: dict[str, type[unittest.TestCase]] = {}
+    for contract in CONTRACTS:
+        name = f"{contract.__name__}{environment.__name__}"
+        found[name] = type(name, (contract, environment), {"__module__": environment.__module__})
+    return found

@@ -1,17 +1,6 @@
 """The fakes keep the contract that the adapters need."""
 
-import unittest
-
-from contract import (
-    CheckpointsContract,
-    CountsContract,
-    FencesContract,
-    FilesContract,
-    LanesContract,
-    LedgerContract,
-    QueuesContract,
-    ReportsContract,
-)
+import contract
 from fakes import (
     FakeDynamoDB,
     FakeKinesis,
@@ -27,46 +16,21 @@ from wordtally.stores.checkpoints import DynamoDBCheckpoints
 from wordtally.stores.queues import FailureQueue, KinesisStream
 
 
-class FakeCounts(CountsContract, unittest.TestCase):
+class OnFakes(contract.Environment):
     def setUp(self) -> None:
-        self.counts = counts_over(FakeDynamoDB())
+        table, self.s3 = FakeDynamoDB(), FakeS3(versioned=True)
+        self.counts, self.reports = counts_over(table), reports_over(self.s3)
+        self.lanes, self.files = lanes_over(table), files_over(self.s3)
+        self.checkpoints = DynamoDBCheckpoints(Calls(table), "markers")
+        self.kinesis, self.queue = FakeKinesis(), FakeSqs()
+        self.producer = KinesisStream(Calls(self.kinesis), "texts")
+        self.failures = FailureQueue(Calls(self.queue), "https://sqs.example/failures")
+
+    def records(self) -> list[bytes]:
+        return self.kinesis.records
+
+    def messages(self) -> list[str]:
+        return self.queue.messages
 
 
-class FakeLedger(LedgerContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.counts = counts_over(FakeDynamoDB())
-
-
-class FakeFences(FencesContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.counts = counts_over(FakeDynamoDB())
-
-
-class FakeReports(ReportsContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.bucket = FakeS3()
-        self.reports = reports_over(self.bucket)
-
-
-class FakeCheckpoints(CheckpointsContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.checkpoints = DynamoDBCheckpoints(Calls(FakeDynamoDB()), "markers")
-
-
-class FakeLanes(LanesContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.lanes = lanes_over(FakeDynamoDB())
-
-
-class FakeFiles(FilesContract, unittest.TestCase):
-    def setUp(self) -> None:
-        self.bucket = FakeS3(versioned=True)
-        self.files = files_over(self.bucket)
-
-
-class FakeQueues(QueuesContract, unittest.TestCase):
-    def setUp(self) -> None:
-        kinesis, queue = FakeKinesis(), FakeSqs()
-        self.producer = KinesisStream(Calls(kinesis), "texts")
-        self.failures = FailureQueue(Calls(queue), "https://sqs.example/failures")
-        self.records, self.messages = lambda: kinesis.records, lambda: queue.messages
+globals().update(contract.cases(OnFakes))
