@@ -11,7 +11,7 @@ from typing import Any
 import browser
 import pytest
 import terraform
-from hostile import CREDENTIALS, PATIENT
+from hostile import CREDENTIALS, PATIENT, MakeThin
 from hypothesis import settings
 from wordtally.aws.connections import Timeouts
 from wordtally.aws.thin import ThinClient
@@ -80,7 +80,7 @@ def serve() -> Iterator[Callable[[Any], str]]:
 
 
 @pytest.fixture
-def thin() -> Iterator[Callable[..., ThinClient]]:
+def thin() -> Iterator[MakeThin]:
     """Makes thin clients for a URL, and closes them."""
     clients = []
 
@@ -95,16 +95,20 @@ def thin() -> Iterator[Callable[..., ThinClient]]:
 
 
 SLOWEST_FIRST = [
-    *[
-        "verify",
-        "deployment",
-        "page_in_browser",
-        "interpreters",
-        "security",
-        "bootstrap",
-        "terraform",
-    ],
-    *["faults", "wire", "deadline", "local", "thin_client", "random_walks"],
+    "verify",
+    "deployment",
+    "page_in_browser",
+    "interpreters",
+    "security",
+    "bootstrap",
+    "terraform",
+    "faults",
+    "wire",
+    "clients",
+    "deadline",
+    "local",
+    "thin_client",
+    "random_walks",
 ]
 """Slow files run first, so that none of them delays the end of the run."""
 

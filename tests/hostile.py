@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 from wordtally.aws.client import Answer, Client, Parameters
 from wordtally.aws.connections import Timeouts
+from wordtally.aws.thin import ThinClient
 
 QUICK = Timeouts(connect_seconds=0.3, answer_seconds=0.3, idle_seconds=30)
 """Timeout that the test provokes."""
@@ -20,7 +22,6 @@ PATIENT = Timeouts(connect_seconds=20, answer_seconds=20, idle_seconds=30)
 SOON_SECONDS = 15
 """Limit for a call that ends after a timeout or deadline of a few seconds. The limit is generous, for a
 busy machine; the faults that the tests look for take longer."""
-UPDATE = {"TableName": "words", "Key": {"word": {"S": "naïve"}}}
 AT_MOST_ONCE_PARAMETERS: dict[str, dict[str, Any]] = {
     "PutRecord": {"StreamName": "texts", "Data": b"{}", "PartitionKey": "1"},
     "SendMessage": {"QueueUrl": "https://sqs.example/1/failures", "MessageBody": "{}"},
@@ -29,6 +30,22 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-id", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 Conversation = Callable[["Peer"], None]
 """The server's behaviour on one connection, which is then closed."""
+MakeThin = Callable[..., ThinClient]
+"""The type of the fixture `thin` in conftest.py."""
+
+
+def upsert(word: str) -> dict[str, Any]:
+    """Parameters of UpdateItem."""
+    return {
+        "TableName": "words",
+        "Key": {"word": {"S": word}},
+        "UpdateExpression": "ADD times :n",
+        "ExpressionAttributeValues": {":n": {"N": "1"}},
+        "ReturnValues": "UPDATED_NEW",
+    }
+
+
+UPDATE = upsert("naïve")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -40,30 +57,35 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def one(client: Client, operation: str, parameters: Parameters, until: float) -> Answer:
-    """A batch of one call."""
-    return client.call_each(operation, [parameters], until)[0]
+def one(client: Client, operation: str, parameters: Parameters, seconds: float = 60) -> Answer:
+    """A batch of one call, with a deadline `seconds` from now."""
+    return client.call_each(operation, [parameters], time.monotonic() + seconds)[0]
 
 
 class Peer:
-    """One connection to the server."""
+    """One connection to the server. Adds the body of each request to `requests`."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, requests: list[bytes]) -> None:
         self.connection = connection
         self._file = connection.makefile("rb")
+        self._requests = requests
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def request(self) -> bytes:
         """Return the body of the next request. Raise EOFError if there is none."""
-        length, line = 0, self._file.readline()
-        if not line:
-            raise EOFError
-        while line != b"\r\n":
-            if line.lower().startswith(b"content-length:"):
-                length = int(line.split(b":")[1])
-            line = self._file.readline()
+        length = 0
+        while (line := self._file.readline()) != b"\r\n":
             if not line:
                 raise EOFError
-        return self._file.read(length)
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        self._requests.append(self._file.read(length))
+        return self._requests[-1]
 
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
@@ -84,6 +106,11 @@ def response(body: bytes, status: str = "200 OK", version: str = "1.1", **header
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def dynamodb_error(code: str, status: str = "400 Bad Request", **more: Any) -> bytes:
+    kind = f"com.amazonaws.dynamodb.v20120810#{code}"
+    return response(json.dumps({"__type": kind, "message": "secret text", **more}).encode(), status)
+
+
 def counted(number: int) -> bytes:
     """UpdateItem's answer."""
     return json.dumps({"Attributes": {"times": {"N": str(number)}}}).encode()
@@ -101,7 +128,8 @@ class Server:
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
+        # An IP address, so that S3's URLs are in path style; a name for its certificate.
+        self.url = f"https://localhost:{self.port}" if tls else f"http://127.0.0.1:{self.port}"
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -129,15 +157,7 @@ class Server:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
-            peer = Peer(connection)
-            original = peer.request
-
-            def request() -> bytes:
-                self.requests.append(original())
-                return self.requests[-1]
-
-            peer.request = request  # type: ignore[method-assign]
-            with peer._file:
+            with Peer(connection, self.requests) as peer:
                 conversation(peer)
         connection.close()
         self.first_ended.set()
@@ -164,60 +184,47 @@ def well_behaved(peer: Peer) -> None:
         peer.send(response(counted(number)))
 
 
-def sends(*parts: bytes, every: float = 0) -> Conversation:
-    """Answers one request with these parts and closes the connection."""
+def sends(*parts: bytes, every: float = 0, stays: bool = False) -> Conversation:
+    """Answers one request with these parts and a pause of `every` seconds after each. Then closes the
+    connection, unless it `stays` open and further requests are ignored."""
 
     def conversation(peer: Peer) -> None:
         peer.request()
         for part in parts:
             peer.send(part)
             time.sleep(every)
+        if stays:
+            peer.wait_for_close()
 
     return conversation
 
 
-def sends_once_and_stays(data: bytes) -> Conversation:
-    """Answers one request, and ignores further ones on the same connection."""
+silence = sends(stays=True)
+
+
+def forever(part: bytes, first: bytes = b"", every: float = 0) -> Conversation:
+    """Answers one request with `first`, and then with `part` until the client disconnects."""
 
     def conversation(peer: Peer) -> None:
         peer.request()
-        peer.send(data)
-        peer.wait_for_close()
+        peer.send(first)
+        while True:
+            peer.send(part)
+            time.sleep(every)
 
     return conversation
 
 
-def sends_and_stays(*parts: bytes) -> Conversation:
-    """Answers each request with these parts."""
+def answers(*responses: bytes) -> Conversation:
+    """Answers each request on a connection with the next response; the last response repeats."""
 
     def conversation(peer: Peer) -> None:
+        left = list(responses)
         while True:
             peer.request()
-            for part in parts:
-                peer.send(part)
+            peer.send(left.pop(0) if len(left) > 1 else left[0])
 
     return conversation
-
-
-def _silence(peer: Peer) -> None:
-    peer.request()
-    peer.wait_for_close()
-
-
-_ANSWER = response(b'{"SequenceNumber": "1", "MessageId": "1"}')
-_ERROR = b'{"__type": "com.amazonaws#InternalFailure"}'
-
-AMBIGUOUS: dict[str, Conversation] = {
-    "silence": _silence,
-    "closed without an answer": sends(),
-    "cut off": sends(_ANSWER[:-1]),
-    "500": sends_and_stays(response(_ERROR, "500 Internal Server Error")),
-    "503": sends_and_stays(response(_ERROR, "503 Service Unavailable")),
-    "an error page": sends_and_stays(response(b"<html>busy</html>", "502 Bad Gateway")),
-    "no JSON": sends_and_stays(response(b"<html>busy</html>")),
-    "no such field": sends_and_stays(response(b"{}")),
-}
-"""Responses to a PutRecord or SendMessage that took effect."""
 
 
 @contextlib.contextmanager
@@ -230,45 +237,12 @@ def serving(*conversations: Conversation, tls: ssl.SSLContext | None = None) -> 
 
 
 def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for `name`, and the file with its issuer's certificate."""
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    def issue(subject: str, issuer: str, key: Any, signing_key: Any, *, authority: bool) -> Any:
-        def named(text: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(named(subject))
-            .issuer_name(named(issuer))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .sign(signing_key, hashes.SHA256())
-        )
-
-    authority_key, key = (
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP256R1()),
-    )
-    pem = serialization.Encoding.PEM
-    bundle, own = folder / "authority.pem", folder / "server.pem"
-    authority = issue("authority", "authority", authority_key, authority_key, authority=True)
-    bundle.write_bytes(authority.public_bytes(pem))
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    own.write_bytes(
-        private + issue(name, "authority", key, authority_key, authority=False).public_bytes(pem)
-    )
+    """A server's TLS context for `name`, and the file with the certificate to trust."""
+    own, key = folder / f"{name}.pem", folder / f"{name}-key.pem"
+    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    files = ["-keyout", str(key), "-out", str(own)]
+    subprocess.run(["openssl", *request.split(), *subject, *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own)
-    return context, bundle
+    context.load_cert_chain(own, key)
+    return context, own

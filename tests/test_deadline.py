@@ -6,54 +6,37 @@ import time
 from unittest import mock
 
 import pytest
+from faults import Hurried
 from hostile import (
     SOON_SECONDS,
     Conversation,
-    Peer,
+    answers,
+    forever,
     response,
     sends,
-    sends_and_stays,
     serving,
 )
 from wordtally import handler
 from wordtally.settings import Settings
 
 from local.emulator import aws
-from local.services.instances import Context
 
 pytestmark = pytest.mark.slow
 
-DEADLINE_SECONDS = 2.0
-
-
-class Soon(Context):
-    """The context of a call that times out a second after DEADLINE_SECONDS."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((DEADLINE_SECONDS + 1) * 1000)
-
-
-def endless(peer: Peer) -> None:
-    peer.request()
-    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:  # until the client disconnects
-        peer.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
-        time.sleep(0.005)
-
-
-def throttles(peer: Peer) -> None:
-    """Throttles, and requests a longer pause than the deadline allows."""
-    body = b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}'
-    while True:
-        peer.request()
-        peer.send(response(body, "400 Bad Request", x_amz_retry_after="60000", retry_after="60"))
-
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+THROTTLE = response(
+    b'{"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException"}',
+    "400 Bad Request",
+    x_amz_retry_after="60000",
+    retry_after="60",
+)
+"""Requests a longer pause than the deadline allows."""
 
 SERVERS: dict[str, Conversation] = {
-    "silent": sends_and_stays(b""),
+    "silent": answers(b""),
     "trickling": sends(b"HTTP/1.1 200 OK\r\n", *[b"X"] * 400, every=0.1),
-    "endless": endless,
-    "asking for a long pause": throttles,
+    "endless": forever(b"400\r\n" + b"x" * 1024 + b"\r\n", CHUNKED, every=0.005),
+    "asking for a long pause": answers(THROTTLE),
     "closing": sends(b""),
 }
 
@@ -72,7 +55,7 @@ def test_the_answer_is_503_by_the_deadline(server: str, key: str | None, client:
         chosen = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24, client)
         instance = handler.application(chosen)
         started = time.monotonic()
-        answer = handler.handle(lambda: instance, event, Soon())
+        answer = handler.handle(lambda: instance, event, Hurried())
         took = time.monotonic() - started
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (503, "unavailable")
     assert took < SOON_SECONDS
