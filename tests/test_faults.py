@@ -93,6 +93,23 @@ class Product:
         self.context = Context
         assert injector.happened
 
+    def invoke(self, instance: handler.Application, event: dict[str, Any]) -> bool:
+        """Count files or records, and return whether that succeeded. Lambda retries after an error."""
+        stream = event["Records"][0]["eventSource"] == "aws:kinesis"
+        count = handler.count_records if stream else handler.count_files
+        try:
+            count(instance, event, self.context())
+        except (Unavailable, Killed):
+            return False
+        return True
+
+    def invoke_with(self, event: dict[str, Any], operation: str, skip: int, fault: str) -> None:
+        """The first invocation, which meets a fault."""
+        with self.meeting(operation, fault, skip):
+            succeeded = self.invoke(self.one, event)
+        if fault == "throttled always" or fault.startswith("killed"):
+            assert not succeeded
+
     def table(self) -> dict[str, int]:
         return dict(self.server.table.items)
 
@@ -262,30 +279,6 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
     assert set(product.server.bucket.calls) == {"GetObject"}
 
 
-class Invoked:
-    """The function as Lambda invokes it for files and records. Lambda retries after an error."""
-
-    def __init__(self, product: Product, event: dict[str, Any]) -> None:
-        self.product, self.event = product, event
-
-    def by(self, instance: handler.Application) -> bool:
-        """Whether the invocation succeeded."""
-        stream = self.event["Records"][0]["eventSource"] == "aws:kinesis"
-        count = handler.count_records if stream else handler.count_files
-        try:
-            count(instance, self.event, self.product.context())
-        except (Unavailable, Killed):
-            return False
-        return True
-
-    def meets(self, operation: str, skip: int, fault: str) -> None:
-        """Run the first invocation, with a fault."""
-        with self.product.meeting(operation, fault, skip):
-            succeeded = self.by(self.product.one)
-        if fault == "throttled always" or fault.startswith("killed"):
-            assert not succeeded
-
-
 def kept_of(table: dict[str, int], text: dict[str, int]) -> bool:
     """Whether each word of a text is in the table completely or not at all."""
     return all(table.get(word, 0) in (0, times) for word, times in text.items())
@@ -311,11 +304,11 @@ def test_fault_of_a_file(product: Product, operation: str, skip: int, fault: str
     uploaded = product.server.files.put_object(
         Bucket=fake_aws.INBOX, Key="a file", Body=b"Tea: x x x, tea cup", Tagging="mine=1"
     )
-    invoked = Invoked(product, notification("a+file", versionId=uploaded["VersionId"]))
-    invoked.meets(operation, skip, fault)
+    event = notification("a+file", versionId=uploaded["VersionId"])
+    product.invoke_with(event, operation, skip, fault)
     assert kept_of(product.table(), FILE)
     for instance in (product.other, product.one):
-        assert invoked.by(instance)
+        assert product.invoke(instance, event)
         assert product.table() == FILE
         assert product.report_is_right()
         assert product.server.files.objects["a file"]["tags"] == {
@@ -347,11 +340,11 @@ def test_fault_of_a_batch(product: Product, operation: str, skip: int, fault: st
     data = [encode(PLAIN, None), b"rubbish", encode(KEYED, marker), encode(PLAIN, None)]
     sent = [(str(number), each) for number, each in enumerate(data, 9)]
     plain = {word: 2 * times for word, times in PLAIN.items()}
-    Invoked(product, records(*sent)).meets(operation, skip, fault)
+    product.invoke_with(records(*sent), operation, skip, fault)
     assert kept_of(product.table(), KEYED | plain)
     # A retry may have other boundaries.
     for cut in (sent[:2], sent[:3], sent, sent[1:]):
-        assert Invoked(product, records(*cut)).by(product.other)
+        assert product.invoke(product.other, records(*cut))
     assert product.table() == plain | KEYED
     assert product.report_is_right()
     reasons = {(m["sequence"], m["reason"]) for m in map(json.loads, product.server.queue.messages)}
@@ -374,6 +367,6 @@ def test_fault_of_a_text_that_is_accepted(product: Product, fault: str) -> None:
     assert len(product.server.kinesis.records) <= 1
     assert product.respond(product.one, event) == accepted
     sent = [(str(number), each) for number, each in enumerate(product.server.kinesis.records)]
-    assert Invoked(product, records(*sent)).by(product.one)
+    assert product.invoke(product.one, records(*sent))
     assert product.table() == TEXT
     assert product.report_is_right()
