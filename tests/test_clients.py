@@ -13,6 +13,7 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 from hostile import (
     AT_MOST_ONCE_PARAMETERS,
+    PATIENT,
     SOON_SECONDS,
     UPDATE,
     Conversation,
@@ -36,7 +37,7 @@ from wordtally.aws.sdk import SdkClient
 
 from local.emulator import aws
 
-MakeClient = Callable[[str], Client]
+MakeClient = Callable[..., Client]
 
 GOOD = response(b'{"SequenceNumber": "1", "MessageId": "1"}')
 THROTTLE = dynamodb_error("ThrottlingException")
@@ -53,17 +54,19 @@ def session() -> Any:
 def client(
     request: pytest.FixtureRequest, thin: MakeThin, session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> MakeClient:
-    """Makes a client for a URL."""
+    """Makes a client for a URL. It waits longer for an answer than even a busy machine takes."""
 
-    def botocore_client(url: str) -> Client:
+    def make(url: str, answer_seconds: float = PATIENT.answer_seconds) -> Client:
+        if request.param == "thin":
+            return thin(url, Timeouts(PATIENT.connect_seconds, answer_seconds))
         monkeypatch.setattr("botocore.session.get_session", lambda: session)
+        monkeypatch.setattr(sdk, "CONNECT_TIMEOUT_SECONDS", PATIENT.connect_seconds)
+        monkeypatch.setattr(sdk, "READ_TIMEOUT_SECONDS", answer_seconds)
         for name, value in aws.environment(url).items():
             monkeypatch.setenv(name, value)
         return SdkClient(aws.REGION)
 
-    if request.param == "botocore":
-        return botocore_client
-    return lambda url: thin(url, Timeouts(20, answer_seconds=1))
+    return make
 
 
 AMBIGUOUS: dict[str, Conversation] = {
@@ -90,7 +93,7 @@ class TestAtMostOnce:
     ) -> None:
         with serving(AMBIGUOUS[bad], answers(GOOD)) as server:
             with pytest.raises(AwsUnavailable) as caught:
-                self.call(client(server.url), operation)
+                self.call(client(server.url, answer_seconds=1), operation)
             assert not caught.value.without_effect
         assert len(server.requests) == 1
 
