@@ -94,6 +94,14 @@ def thin() -> Iterator[MakeThin]:
         client.close()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both clients wait longer for an answer than even a busy machine takes."""
+    monkeypatch.setattr("wordtally.aws.thin.TIMEOUTS", PATIENT)
+    monkeypatch.setattr("wordtally.aws.sdk.CONNECT_TIMEOUT_SECONDS", PATIENT.connect_seconds)
+    monkeypatch.setattr("wordtally.aws.sdk.READ_TIMEOUT_SECONDS", PATIENT.answer_seconds)
+
+
 SLOWEST_FIRST = [
     "verify",
     "deployment",

@@ -26,7 +26,7 @@ class OnMoto(contract.Environment):
     client = "thin"
 
     @pytest.fixture(autouse=True)
-    def _environment(self, cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _environment(self, cloud: str, patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in aws.environment(cloud).items():
             monkeypatch.setenv(name, value)
         self.url = cloud

@@ -128,16 +128,19 @@ class TestAnyOperation:
             call(thin(server.url), operation)
         assert len(server.requests) == MAX_ATTEMPTS + 1
 
-    def test_a_throttled_call_ends_at_its_deadline(self, operation: str, thin: MakeThin) -> None:
-        started = time.monotonic()
+    def test_a_throttled_call_is_not_retried_after_its_deadline(
+        self, operation: str, thin: MakeThin
+    ) -> None:
         code = "SlowDown" if operation in S3 else "ThrottlingException"
-        bad = error(operation, code, code, "400 Bad Request")
-        with serving(answers(bad)) as server, pytest.raises(AwsUnavailable) as caught:
-            call(thin(server.url), operation, 0.5)
-        assert time.monotonic() - started < SOON_SECONDS
-        # On a busy machine, the pause may end after the deadline.
-        assert caught.value.code in (code, "out of time")
+        with (
+            serving(answers(error(operation, code, code, "400 Bad Request"))) as server,
+            mock.patch("wordtally.aws.thin.pause_seconds", return_value=3_600),
+            pytest.raises(AwsUnavailable) as caught,
+        ):
+            call(thin(server.url), operation)
+        assert caught.value.code == code
         assert caught.value.without_effect
+        assert len(server.requests) == 1
 
     @pytest.mark.parametrize(
         ("status", "code"),
@@ -341,14 +344,14 @@ def test_a_throttle_halves_the_calls_in_flight(
 
 
 def test_a_batch_slows_down_to_the_tables_limit() -> None:
-    """Two clients write 4,000 words concurrently to a table that accepts 1,500 writes per second."""
+    """Two clients write 2,000 words concurrently to a table that accepts 500 writes per second."""
     with mock.patch.dict(os.environ), aws.running("bench.timing.endpoint") as url:
         table = designs.Endpoint(url)
-        table.reset(0, 5, 1_500)
+        table.reset(0, 5, 500)
 
         def totals(prefix: str) -> set[str]:
             here = ThinClient(aws.REGION, os.environ)
-            words = (upsert(f"{prefix}{n}") for n in range(2_000))
+            words = (upsert(f"{prefix}{n}") for n in range(1_000))
             found = here.call_each("UpdateItem", words, time.monotonic() + 60)
             here.close()
             return {answer["Attributes"]["times"]["N"] for answer in found}
@@ -356,8 +359,9 @@ def test_a_batch_slows_down_to_the_tables_limit() -> None:
         with ThreadPoolExecutor(2) as pool:
             assert list(pool.map(totals, "ab")) == [{"1"}, {"1"}]
         calls = table.seen().calls
-    assert calls["UpdateItem"] == 4_000
-    assert calls["throttled"] < 2_000
+    assert calls["UpdateItem"] == 2_000
+    # A machine that never reaches the limit is not throttled.
+    assert calls.get("throttled", 0) < 1_500
 
 
 class TestCredentials:

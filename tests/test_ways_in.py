@@ -27,7 +27,7 @@ TRUTH = Counter(standard(BOOK))
 
 
 @pytest.fixture
-def server() -> Iterator[FakeAws]:
+def server(patient: None) -> Iterator[FakeAws]:
     with (
         fake_aws.serving() as server,
         mock.patch.dict(os.environ, server.environment()),
