@@ -8,8 +8,7 @@ import hcl2
 import pytest
 from wordtally import handler
 
-from bench.simulation import batched, results, streamed, synchronous, workload
-from bench.simulation.batched import Plan
+from bench.simulation import results, streamed, synchronous, workload
 from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
 from bench.simulation.streamed import Feed
 from bench.simulation.virtual import Clock
@@ -21,8 +20,6 @@ def test_a_run_is_the_same_every_time() -> None:
     first = synchronous.run(rate=50, seconds=2)
     assert synchronous.run(rate=50, seconds=2) == first
     assert synchronous.run(rate=50, seconds=2, seed=2) != first
-    plan = Plan(rate=100, counters=2, window=2)
-    assert batched.run(plan) == batched.run(plan)
 
 
 def test_a_single_request_takes_the_time_of_its_sequential_calls() -> None:
@@ -74,21 +71,6 @@ def test_lambda_throttles_requests_beyond_its_concurrency() -> None:
     assert row.at_once == 2
     assert row.refused > 0.3
     assert row.exact
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        Plan(rate=200, counters=4, window=4),
-        Plan(rate=1_000, counters=4, window=4, combiners=3, combine_window=1),
-    ],
-    ids=["one level", "two levels"],
-)
-def test_batches_count_every_text_once(plan: Plan) -> None:
-    flow = batched.run(plan)
-    assert flow.exact
-    assert flow.upserts < 10
-    assert plan.window / 2 < flow.staleness_p50 < flow.staleness_p99 < 4 * plan.window
 
 
 def test_the_stream_counts_every_text_once_and_writes_hot_words_rarely() -> None:

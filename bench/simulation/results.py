@@ -1,15 +1,13 @@
 """`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes.
 
-Nothing here is measured on AWS: bench/simulation/cloud.py lists the assumptions. `sweep` and `flows` return
-the data, for example for plots.
+Nothing here is measured on AWS: bench/simulation/cloud.py lists the assumptions.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench import measure, prices
-from bench.simulation import batched, streamed, synchronous, workload
-from bench.simulation.batched import Flow, Plan
+from bench.simulation import streamed, synchronous, workload
 from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Limits, Timing
 from bench.simulation.streamed import Feed, Outcome
 from bench.simulation.synchronous import Row
@@ -28,11 +26,6 @@ FEEDS = (
     Feed(10_000, shards=20),
 )
 
-PLANS = (
-    Plan(rate=10_000, counters=12, window=10, combiners=13, combine_window=5),
-    Plan(rate=100_000, counters=32, window=3, combiners=125, combine_window=2),
-)
-
 THROTTLE = 50  # variables.tf: throttle_rate_per_second
 API_REQUESTS = 10_000
 LAMBDA_REQUESTS_PER_INSTANCE = 10
@@ -44,11 +37,6 @@ def sweep(
     """Today's design at each rate (requests a second), each with its own cloud."""
     # At least a hundred requests: enough for a median; the percentiles of low rates are coarse.
     return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
-
-
-def flows(plans: Sequence[Plan] = PLANS) -> list[Flow]:
-    """Batched ingestion with each plan."""
-    return [batched.run(plan) for plan in plans]
 
 
 def monthly(rate: float, per_million: float) -> float:
@@ -146,35 +134,6 @@ def show_today() -> list[Row]:
     return rows
 
 
-BATCHES = (
-    "texts/s | counters × window | combiners × window | shards | stale p50 s | stale p99 s "
-    "| ADDs a text | ADDs/s | publishes/s | conflicts each | counters busy | throttled "
-    "| the table's quota ends it at | USD a million | exact"
-)
-
-
-def batches(flow: Flow) -> Sequence[object]:
-    plan, publishes = flow.plan, flow.puts - flow.conflicts
-    two_levels = plan.combiners > 0
-    return (
-        f"{plan.rate:,}",
-        f"{plan.counters} × {plan.window} s",
-        f"{plan.combiners} × {plan.combine_window} s" if two_levels else "none",
-        plan.shards,
-        f"{flow.staleness_p50:.1f}",
-        f"{flow.staleness_p99:.1f}",
-        f"{flow.upserts:.2f}",
-        f"{flow.upserts * plan.rate:,.0f}",
-        f"{publishes * plan.rate:.1f}",
-        f"{flow.conflicts / publishes:.2f}",
-        f"{flow.counters_busy:.0%}",
-        f"{flow.throttled:.2f}",
-        "–" if two_levels else f"{DEFAULT_LIMITS.table_writes / flow.upserts:,.0f}",
-        f"{sum(flow.cost.values()):.2f}",
-        yes(flow.exact),
-    )
-
-
 STREAM = (
     "texts/s | words each | shards | age p50 s | age p99 s | write units a text "
     "| write units/s | hottest item, writes/s | words written a text "
@@ -259,16 +218,13 @@ def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
 def main() -> None:
     rows = show_today()
     outcomes = show_stream()
-    found = flows()
-    table("Two levels, not built", BATCHES, map(batches, found))
     today = [(f"today, {row.rate:,}/s", row.rate, row.cost) for row in rows]
     built = [
         (f"stream, {each.feed.rate:,}/s", each.feed.rate, each.cost)
         for each in outcomes
         if each.feed in (Feed.of(1_000), Feed.of(10_000))
     ]
-    later = [(f"two levels, {flow.plan.rate:,}/s", flow.plan.rate, flow.cost) for flow in found]
-    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built + later)
+    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built)
 
 
 if __name__ == "__main__":

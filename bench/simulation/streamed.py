@@ -27,13 +27,6 @@ from wordtally.work import Work
 from bench import prices
 from bench.prices import LOG_BYTES
 from bench.simulation import workload
-from bench.simulation.batched import (
-    APPEND_SECONDS,
-    MAX_BATCH,
-    POLL_SECONDS,
-    SHARD_TEXTS,
-    TICK_SECONDS,
-)
 from bench.simulation.cloud import (
     DEFAULT_LIMITS,
     DEFAULT_TIMING,
@@ -48,6 +41,21 @@ from bench.store import Store, StoreClient
 
 WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
+
+SHARD_TEXTS = 800
+"""Texts a second planned for a shard. Kinesis accepts 1,000."""
+
+MAX_BATCH = 10_000
+"""Maximum number of records in a batch that Lambda delivers."""
+
+POLL_SECONDS = 1.0
+"""Lambda polls each shard once a second."""
+
+APPEND_SECONDS = 0.010
+"""Time to append to a stream; an assumption."""
+
+TICK_SECONDS = 0.25
+"""The model bundles the texts that arrive at a shard within this time."""
 
 CPU_PER_ACCEPTED = 1.6e-3
 """Seconds of a vCPU to accept a text. For this and the next two, see docs/bench.md, The stream."""
