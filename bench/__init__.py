@@ -1,1 +1,6 @@
-"""The measurements: `python -m bench`."""
+"""Measurements, and a simulation. Both run on the fakes of app/tests, which this makes importable."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1] / "app/tests"))

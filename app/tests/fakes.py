@@ -196,7 +196,7 @@ class FakeDynamoDB(FakeClient):
         if len(words) > 100:
             raise refused("BatchGetItem", "ValidationException")
         now, later = words[: self.batch_size], words[self.batch_size :]
-        found = [self.item(word) for word in now if word in self.items | self.malformed]
+        found = [self.item(word) for word in now if word in self.items or word in self.malformed]
         unprocessed = {"Keys": [{"word": {"S": word}} for word in later]}
         return {
             "Responses": {table: found},

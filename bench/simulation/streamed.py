@@ -37,7 +37,7 @@ from bench.simulation.cloud import (
 )
 from bench.simulation.synchronous import SCAN_UP_TO_WORDS, quantile
 from bench.simulation.virtual import Aside, Clock, Resume
-from bench.store import Store, StoreClient
+from bench.store import Store
 
 WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
@@ -146,8 +146,8 @@ class _Aws:
         self.rng = rng
         self.store = Store(workload.totals())
         self.table = TokenBucket(clock, limits.table_writes)
-        reports = S3Reports(Calls(StoreClient(self.store)), "reports", 600)
-        reports.publish(Report(top(self.store.words.items()), len(self.store.words)), None, Work())
+        reports = S3Reports(Calls(self.store), "reports", 600)
+        reports.publish(Report(top(self.store.items.items()), len(self.store.items)), None, Work())
         self.store.forget()
 
     def seconds(self, median: float) -> float:
@@ -356,7 +356,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
     """Simulate texts for `windows` windows after a warm-up of two, until all are counted."""
     clock, rng = Clock(), random.Random(seed)
     aws = _Aws(clock, rng, limits)
-    expected = Counter(aws.store.words)
+    expected = Counter(aws.store.items)
     shards = [_Shard(f"shard{number}", feed, aws) for number in range(feed.shards)]
     mean = feed.rate / feed.shards * TICK_SECONDS
     warm = 2 * (feed.window + POLL_SECONDS)
@@ -387,7 +387,7 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
         figures.update(done.figures)
     ages = [age for shard in shards for arrived, age in shard.ages if warm < arrived <= end]
     seconds = sum(done.seconds for done in whole) / texts
-    report = aws.store.objects["reports", "top.json"][0]
+    report = aws.store.bucket.objects["top.json"]["Body"]
     return Outcome(
         feed=feed,
         age_p50=quantile(ages, 0.50),
@@ -403,6 +403,6 @@ def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int
         batches=len(whole) / texts,
         busy=seconds * feed.rate / feed.shards,
         slowest_batch=max(done.seconds for done in whole),
-        exact=aws.store.words == expected
+        exact=aws.store.items == expected
         and report == encode(Report(top(expected.items()), len(expected))),
     )

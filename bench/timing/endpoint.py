@@ -22,14 +22,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from wordtally.aws.errors import AwsError, Throttled, failure
+from fakes import cancelled, refused
+from wordtally.aws.client import Answer
+from wordtally.aws.errors import AwsError, Throttled
 from wordtally.aws.operations import CONDITION_FAILED
 
-from bench.store import Store, cancelled, error_body
+from bench.store import Store
 from bench.timing import corpus
 
 METADATA = "x-amz-meta-"
@@ -58,9 +61,7 @@ class Cloud:
         self.cpu_seconds = time.process_time()
 
     def repeat(self, path: str, times: int) -> None:
-        bucket, _, key = path.partition("/")
-        content, metadata, etag = self.store.objects[bucket, key]
-        self.store.objects[bucket, key] = content * times, metadata, etag
+        self.store.bucket.objects[path.partition("/")[2]]["Body"] *= times
 
     def is_throttled(self, units: int) -> bool:
         """Whether `units` more exceed the rate. Bursts of a tenth of a second's worth are allowed."""
@@ -75,20 +76,22 @@ class Cloud:
         """DynamoDB, Kinesis or SQS."""
         try:
             if operation == "UpdateItem" and self.is_throttled(1):
-                raise failure(operation, "ThrottlingException", 400)
+                raise refused(operation, "ThrottlingException")
             if operation == "TransactWriteItems":
                 actions = request["TransactItems"]
                 if self.is_throttled(2 * len(actions)):
-                    raise cancelled([{"Code": "ThrottlingError"}] * len(actions))
+                    raise cancelled(*["ThrottlingError"] * len(actions))
+                request.pop("ClientRequestToken", None)
             answer = self.store.call(operation, request)
             if operation == "UpdateItem" and "Item" in answer:
-                return 400, error_body(failure(operation, CONDITION_FAILED, 400), answer)
+                return 400, error_body(refused(operation, CONDITION_FAILED), answer)
             return 200, json.dumps(answer).encode()
         except AwsError as error:
             throttled = isinstance(error, Throttled) or (
                 error.reasons and error.reasons[0]["Code"] == "ThrottlingError"
             )
-            self.store.calls["throttled"] += bool(throttled)
+            if throttled:
+                self.store.calls.append("throttled")
             return 400, error_body(error)
 
     def s3(
@@ -101,15 +104,17 @@ class Cloud:
         )
         if headers.get("transfer-encoding") == "chunked":  # botocore over TLS, with a checksum
             body = joined(joined(body))
-        request: dict[str, Any] = {"Bucket": bucket, "Key": key, "Body": body}
-        request["Metadata"] = {
-            name.removeprefix(METADATA): value
-            for name, value in headers.items()
-            if name.startswith(METADATA)
-        }
+        request: dict[str, Any] = {"Bucket": bucket, "Key": key}
         for parameter in ("If-Match", "If-None-Match", "Range"):
             if parameter.lower() in headers:
                 request[parameter.replace("-", "")] = headers[parameter.lower()]
+        if operation == "PutObject":
+            metadata = {
+                name.removeprefix(METADATA): value
+                for name, value in headers.items()
+                if name.startswith(METADATA)
+            }
+            request |= {"Body": body, "Metadata": metadata}
         if operation == "PutObjectTagging":
             request["Tagging"] = {"TagSet": [{"Key": "as", "Value": "sent"}]}
         try:
@@ -132,7 +137,7 @@ class Cloud:
         elif path == "/_repeat":
             self.repeat(**json.loads(body))
         elif path == "/_calls":
-            seen = {"calls": self.store.calls, "bytes": self.moved}
+            seen = {"calls": Counter(self.store.calls), "bytes": self.moved}
             seen |= {"read_units": self.store.read_units, "write_units": self.store.write_units}
             seen |= {"cpu_ms": (time.process_time() - self.cpu_seconds) * 1000}
             content = json.dumps(seen).encode()
@@ -150,6 +155,14 @@ class Cloud:
         lines = [f"HTTP/1.1 {status} -", f"content-length: {len(content)}"]
         lines += [f"{name}: {value}" for name, value in extra.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + content
+
+
+def error_body(error: AwsError, more: Answer | None = None) -> bytes:
+    """The error as DynamoDB's JSON."""
+    document: Answer = {"__type": f"com.amazonaws.dynamodb.v20120810#{error.code}", **(more or {})}
+    if error.reasons:
+        document["CancellationReasons"] = error.reasons
+    return json.dumps(document).encode()
 
 
 def joined(chunks: bytes) -> bytes:

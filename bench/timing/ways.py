@@ -5,6 +5,7 @@ import gzip
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from wordtally.work import Work
 from bench import prices
 from bench.measure import MEMORY_MB, output, table
 from bench.prices import LOG_BYTES
-from bench.store import Store, StoreClient
+from bench.store import Store
 from bench.timing import corpus
 from bench.timing.cold_start import POST
 from bench.timing.designs import SETTINGS, Endpoint
@@ -61,7 +62,7 @@ class Counted:
 
     def usd(self, seconds: float) -> float:
         """The cost in USD, for `seconds` of run time of the function."""
-        calls, store = self.store.calls, self.store
+        calls, store = Counter(self.store.calls), self.store
         puts = calls["PutObject"] + calls["PutObjectTagging"]
         gets = calls["GetObject"] + calls["GetObjectTagging"]
         shard_seconds = max(
@@ -164,16 +165,16 @@ def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
     found = {}
     for name, way in WAYS.items():
         store, application = _warm()
-        store.objects["inbox", "text"] = text.encode(), {}, "etag"
+        store.bucket.put_object(Bucket="inbox", Key="text", Body=text.encode())
         way(application, text, pieces)
         requests = 0 if way is count_file else len(pieces)
         found[name] = Counted(store, requests, max(1, requests), [])
     store, application = _warm()
     append(application, text, pieces)
-    events = list(events_of(store.records))
+    events = list(events_of(store.kinesis.records))
     for event in events:
         count_records(application, event)
-    sizes = [len(record) for record in store.records]
+    sizes = [len(record) for record in store.kinesis.records]
     found[BY_STREAM] = Counted(store, len(pieces), len(pieces) + len(events), sizes)
     return found
 
@@ -181,7 +182,7 @@ def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
 def _warm() -> tuple[Store, handler.Application]:
     """A single instance that has published before, on a table in use."""
     store = Store({f"earlier{number}": 1 for number in range(2_000)})
-    application = handler.assembled(SETTINGS, StoreClient(store))
+    application = handler.assembled(SETTINGS, store)
     for _ in range(2):
         application.ranking.tally({"earlier0": 1}, Work())
     store.forget()
@@ -252,7 +253,7 @@ def show(endpoint: Endpoint) -> None:
         costs = counted(text, pieces)
         keyed = costs["posts under keys"].store.write_units
         for way, cost in costs.items():
-            calls = sum(cost.store.calls.values())
+            calls = len(cost.store.calls)
             units = cost.store.write_units
             rows.append(
                 [
