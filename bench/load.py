@@ -32,10 +32,7 @@ SERVERS = {
     "make stack": [".venv/test/bin/python", "-m", "local.stack"],
 }
 
-HEADER = [
-    *["on", "s", "requests", "a second", "by stream", "p50, ms", "p95", "p99"],
-    *["wrong", "report", "MB"],
-]
+HEADER = "on | s | requests | a second | by stream | p50, ms | p95 | p99 | wrong | report | MB"
 
 STREAM_SECONDS = 120
 """Time limit for the last texts to reach the report: a window, a batch, and a retry."""

@@ -76,13 +76,12 @@ def _cpu_seconds(pid: int, before: float) -> float:
         return before
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a Markdown table. Numbers are aligned to the right."""
+def table(header: str, rows: Iterable[Iterable[object]]) -> None:
+    """Print a Markdown table. `header` has the names between ` | `. Numbers are aligned to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    names = list(header)
-    right = [all(_is_number(row[column]) for row in cells) for column in range(len(names))]
-    print()
-    print("| " + " | ".join(names) + " |")
+    columns = range(len(header.split(" | ")))
+    right = [all(_is_number(row[column]) for row in cells) for column in columns]
+    print(f"\n| {header} |")
     print("|" + "|".join("---:" if number else "---" for number in right) + "|")
     for row in cells:
         print("| " + " | ".join(row) + " |")

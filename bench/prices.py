@@ -5,6 +5,8 @@ Otherwise the price is marked as that of US East (N. Virginia), us-east-1; Paris
 expensive. docs/scale.md names the sources.
 """
 
+from bench.measure import MEMORY_MB
+
 SECONDS_PER_MONTH = 30 * 24 * 3_600
 HOURS_PER_MONTH = 30 * 24
 
@@ -33,3 +35,32 @@ S3_STORED_GB_MONTH = 0.024
 
 LOG_BYTES = 650
 """Log bytes per request: the function's summary line and the API's access log."""
+
+
+def usd(
+    *,
+    requests: float = 1,
+    invocations: float = 1,
+    seconds: float,
+    write_units: float,
+    read_units: float = 0,
+    puts: float,
+    gets: float,
+    put_units: float = 0,
+    shard_seconds: float = 0,
+    logs: float = 1,
+) -> dict[str, float]:
+    """USD by service for a million texts, each of which takes what the parameters state.
+
+    `requests` are those to the HTTP API, `seconds` the function's, and `logs` lines of LOG_BYTES.
+    `puts` and `gets` are calls of S3; `put_units` and `shard_seconds` belong to Kinesis.
+    """
+    gigabyte_seconds = MEMORY_MB / 1_024 * seconds * 1e6
+    return {
+        "HTTP API": requests * HTTP_API_REQUEST,
+        "Lambda": invocations * LAMBDA_REQUEST + gigabyte_seconds * LAMBDA_ARM64_GB_SECOND,
+        "Kinesis": put_units * KINESIS_PUT_UNIT + shard_seconds * 1e6 / 3_600 * KINESIS_SHARD_HOUR,
+        "DynamoDB": write_units * DYNAMODB_WRITE_UNIT + read_units * DYNAMODB_READ_UNIT,
+        "S3": puts * S3_PUT + gets * S3_GET,
+        "logs": logs * LOG_BYTES * 1e6 / 1e9 * LOGS_INGESTED_GB,
+    }

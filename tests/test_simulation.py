@@ -8,10 +8,12 @@ import hcl2
 import pytest
 from wordtally import handler
 
+from bench.measure import MB_PER_VCPU, MEMORY_MB
 from bench.simulation import results, streamed, synchronous, workload
 from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
 from bench.simulation.streamed import Feed
 from bench.simulation.virtual import Clock
+from bench.timing.designs import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,7 +27,7 @@ def test_a_run_is_the_same_every_time() -> None:
 def test_a_single_request_takes_the_time_of_its_sequential_calls() -> None:
     timing = replace(DEFAULT_TIMING, spread=0.0)
     row = synchronous.run(rate=0.02, seconds=600, timing=timing)
-    cpu = timing.cpu_wait
+    cpu = timing.cpu_per_call
     publish = cpu + timing.put
     alone = 10 * cpu + timing.update + publish
     # The first requests of an instance read the report during their upserts.
@@ -116,7 +118,7 @@ def test_it_assumes_what_is_deployed() -> None:
         }
     assert variables["throttle_rate_per_second"]["default"] == results.THROTTLE
     assert variables["max_writes_per_second"]["default"] == results.NEW_TABLE.table_writes
-    assert variables["scan_up_to_words"]["default"] == synchronous.SCAN_UP_TO_WORDS
+    assert variables["scan_up_to_words"]["default"] == SETTINGS.scan_up_to_words
     with (ROOT / "main.tf").open() as opened:
         modules = [block for block in hcl2.load(opened)["module"] if '"function"' in block]
-    assert modules[0]['"function"']["memory_mb"] == DEFAULT_TIMING.memory_mb
+    assert modules[0]['"function"']["memory_mb"] == MEMORY_MB == MB_PER_VCPU

@@ -22,7 +22,6 @@ from wordtally.domain.ranking import Conflict, Published, Report, top
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
-from bench.measure import MB_PER_VCPU, MEMORY_MB
 from bench.simulation.virtual import Clock, Resume
 
 
@@ -46,14 +45,8 @@ class Timing:
     put: float = 0.040
     spread: float = 0.4
     cpu_per_call: float = 0.0003
-    """The thin client's CPU time for a call over TLS, on a whole vCPU. See docs/bench.md, Latency, for
+    """The thin client's CPU time for a call over TLS, on the function's whole vCPU. See docs/bench.md, Latency, for
     texts of 10 and of 1,500 words."""
-    memory_mb: int = MEMORY_MB
-
-    @property
-    def cpu_wait(self) -> float:
-        """Seconds that the client's CPU time for a call takes on the function's share of a vCPU."""
-        return self.cpu_per_call / min(1.0, self.memory_mb / MB_PER_VCPU)
 
 
 DEFAULT_LIMITS = Limits()
@@ -233,7 +226,7 @@ class Instance:
     ) -> None:
         """One call of the thin client. Throttled calls are retried until the deadline."""
         cloud, clock = self._cloud, self.clock
-        leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_wait
+        leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_per_call
         self._cpu_free_at = leaves
         half = cloud.rng.lognormvariate(math.log(median), cloud.timing.spread) / 2
 

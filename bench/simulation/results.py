@@ -46,7 +46,7 @@ def monthly(rate: float, per_million: float) -> float:
 
 def table(title: str, head: str, rows: Iterable[Sequence[object]]) -> None:
     print(f"\n{title}")
-    measure.table(head.split(" | "), rows)
+    measure.table(head, rows)
 
 
 def milliseconds(seconds: float) -> str:

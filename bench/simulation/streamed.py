@@ -11,21 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from unittest import mock
 
+from wordtally import handler
 from wordtally.aws.client import Answer, Parameters, ignore
 from wordtally.aws.errors import AwsError, failure, pause_seconds
 from wordtally.aws.thin import CONNECTIONS
-from wordtally.domain.ranking import Ranking, Report, top
+from wordtally.domain import ranking
+from wordtally.domain.ranking import Report, top
 from wordtally.stores.calls import Calls
-from wordtally.stores.checkpoints import DynamoDBCheckpoints
-from wordtally.stores.counts import DynamoDBCounts
-from wordtally.stores.ledger import DynamoDBLedger
-from wordtally.stores.queues import FailureQueue, KinesisStream
 from wordtally.stores.reports import S3Reports, encode
 from wordtally.ways_in.stream import SEQUENCE_DIGITS, Record, Stream
 from wordtally.work import Work
 
 from bench import prices
-from bench.prices import LOG_BYTES
 from bench.simulation import workload
 from bench.simulation.cloud import (
     DEFAULT_LIMITS,
@@ -35,9 +32,10 @@ from bench.simulation.cloud import (
     TokenBucket,
     simulated,
 )
-from bench.simulation.synchronous import SCAN_UP_TO_WORDS, quantile
+from bench.simulation.synchronous import quantile
 from bench.simulation.virtual import Aside, Clock, Resume
 from bench.store import Store
+from bench.timing.designs import SETTINGS
 
 WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
@@ -82,7 +80,6 @@ class Feed:
 
     rate: float
     shards: int
-    window: float = WINDOW_SECONDS
     words: int = workload.WORDS_PER_TEXT
     """Words of a text."""
 
@@ -123,19 +120,17 @@ class Outcome:
     @property
     def cost(self) -> dict[str, float]:
         """USD per million texts, by service."""
-        accept = CPU_PER_ACCEPTED + APPEND_SECONDS
-        gigabytes = DEFAULT_TIMING.memory_mb / 1_024
-        shard_hours = self.feed.shards / self.feed.rate * 1e6 / 3_600
-        return {
-            "HTTP API": prices.HTTP_API_REQUEST,
-            "Lambda": (1 + self.batches) * prices.LAMBDA_REQUEST
-            + (accept + self.seconds) * gigabytes * prices.LAMBDA_ARM64_GB_SECOND * 1e6,
-            "Kinesis": prices.KINESIS_PUT_UNIT + shard_hours * prices.KINESIS_SHARD_HOUR,
-            "DynamoDB": self.write_units * prices.DYNAMODB_WRITE_UNIT
-            + self.read_units * prices.DYNAMODB_READ_UNIT,
-            "S3": self.puts * prices.S3_PUT + self.gets * prices.S3_GET,
-            "logs": (1 + self.batches) * LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
-        }
+        return prices.usd(
+            invocations=1 + self.batches,
+            seconds=CPU_PER_ACCEPTED + APPEND_SECONDS + self.seconds,
+            put_units=1,
+            shard_seconds=self.feed.shards / self.feed.rate,
+            write_units=self.write_units,
+            read_units=self.read_units,
+            puts=self.puts,
+            gets=self.gets,
+            logs=1 + self.batches,
+        )
 
 
 class _Aws:
@@ -305,7 +300,7 @@ class _Shard:
         """The window begins when the poller finds a record, but never while the function runs."""
         self._batches += 1
         number = self._gathering = self._batches
-        wait = self._aws.rng.random() * POLL_SECONDS + self._feed.window
+        wait = self._aws.rng.random() * POLL_SECONDS + WINDOW_SECONDS
         if number == 1:
             wait *= self._aws.rng.random()  # otherwise all shards would begin at the same time
         self._aws.clock.after(0 if self._is_full() else wait, lambda: self._begin(number))
@@ -339,28 +334,22 @@ class _Shard:
 
 
 def _stream(client: _Client, clock: Clock) -> Stream:
-    """The stream, assembled as in handler.assembled."""
-    calls = Calls(client)
-    counts = DynamoDBCounts(calls, "words", DynamoDBLedger(calls, "words", "markers"))
-    reports = S3Reports(calls, "reports", 600)
-    return Stream(
-        KinesisStream(calls, "stream"),
-        DynamoDBCheckpoints(calls, "markers"),
-        counts,
-        Ranking(counts, reports, SCAN_UP_TO_WORDS, Aside(clock)),
-        FailureQueue(calls, "queue"),
-    )
+    """The stream of an instance that reads the report in virtual time."""
+    with mock.patch.object(ranking, "ThreadPoolExecutor", return_value=Aside(clock)):
+        stream = handler.assembled(SETTINGS, client).stream
+    assert stream
+    return stream()
 
 
-def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, seed: int = 1, windows: int = 4) -> Outcome:
+def run(feed: Feed, limits: Limits = DEFAULT_LIMITS, windows: int = 4) -> Outcome:
     """Simulate texts for `windows` windows after a warm-up of two, until all are counted."""
-    clock, rng = Clock(), random.Random(seed)
+    clock, rng = Clock(), random.Random(1)
     aws = _Aws(clock, rng, limits)
     expected = Counter(aws.store.items)
     shards = [_Shard(f"shard{number}", feed, aws) for number in range(feed.shards)]
     mean = feed.rate / feed.shards * TICK_SECONDS
-    warm = 2 * (feed.window + POLL_SECONDS)
-    end = warm + windows * feed.window
+    warm = 2 * (WINDOW_SECONDS + POLL_SECONDS)
+    end = warm + windows * WINDOW_SECONDS
 
     def arrive(shard: _Shard) -> None:
         if clock.now > end:

@@ -27,8 +27,7 @@ from bench.simulation.cloud import (
     simulated,
 )
 from bench.simulation.virtual import Aside, Clock
-
-SCAN_UP_TO_WORDS = 1_000  # variables.tf
+from bench.timing.designs import SETTINGS
 
 WARM_UP_SECONDS = 2.0
 """Earlier requests are not counted: token buckets begin empty, and the first requests meet no others."""
@@ -40,7 +39,7 @@ Tally = Callable[[Mapping[str, int], Work], object]
 def product(instance: Instance) -> Tally:
     """The product's code on an instance of the model. Only this function depends on its signature."""
     aside = Aside(instance.clock)
-    return ranking.Ranking(instance, instance, SCAN_UP_TO_WORDS, aside).tally
+    return ranking.Ranking(instance, instance, SETTINGS.scan_up_to_words, aside).tally
 
 
 @dataclass(frozen=True)
@@ -77,16 +76,12 @@ class Row:
     @property
     def cost(self) -> dict[str, float]:
         """USD per million requests, by service."""
-        gigabytes = DEFAULT_TIMING.memory_mb / 1_024
-        return {
-            "HTTP API": prices.HTTP_API_REQUEST,
-            "Lambda": prices.LAMBDA_REQUEST
-            + self.busy * gigabytes * prices.LAMBDA_ARM64_GB_SECOND * 1e6,
-            "Kinesis": 0.0,
-            "DynamoDB": self.upserts * prices.DYNAMODB_WRITE_UNIT,
-            "S3": (self.conflicts + self.publishes) * prices.S3_PUT + self.gets * prices.S3_GET,
-            "logs": prices.LOG_BYTES * 1e6 / 1e9 * prices.LOGS_INGESTED_GB,
-        }
+        return prices.usd(
+            seconds=self.busy,
+            write_units=self.upserts,
+            puts=self.conflicts + self.publishes,
+            gets=self.gets,
+        )
 
 
 @dataclass

@@ -65,7 +65,7 @@ def show(endpoint: Endpoint) -> None:
     least = dict(zip(starts, map(min, zip(*turns, strict=True)), strict=True))
     floor = least[FLOOR][0]
     table(
-        ["what", "CPU ms", "modules", "× the floor"],
+        "what | CPU ms | modules | × the floor",
         ([name, cpu, modules, cpu / floor] for name, (cpu, modules) in least.items()),
     )
 
@@ -140,16 +140,8 @@ def show_sizes(found: list[Size]) -> None:
     )
     print("TLS context; the second one, of 500 words, opens the other connections.")
     table(
-        [
-            "MB",
-            "first request, ms",
-            "then 500 words, ms",
-            "9 words, ms",
-            "p95, ms",
-            "500 words, ms",
-            "USD per million of 9 words",
-            "of 500 words",
-        ],
+        "MB | first request, ms | then 500 words, ms | 9 words, ms | p95, ms | 500 words, ms "
+        "| USD per million of 9 words | of 500 words",
         (
             [
                 size.memory_mb,

@@ -54,7 +54,7 @@ def show(rows: list[Row]) -> None:
     for request in REQUESTS:
         print(f"\n### {request}")
         table(
-            ["design", "words in the table", "AWS calls", "bytes", "ms", "CPU ms", "× 1,000 words"],
+            "design | words in the table | AWS calls | bytes | ms | CPU ms | × 1,000 words",
             (
                 [
                     row.design,

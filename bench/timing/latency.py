@@ -31,22 +31,8 @@ def show(endpoint: Endpoint) -> None:
         "CPU time for a request of the thin client, on another core, must stay below the time of the request."
     )
     table(
-        [
-            "over",
-            "words",
-            "ms a call",
-            "AWS calls",
-            "bound, ms",
-            "thin, ms",
-            "× bound",
-            "CPU a call",
-            "endpoint's CPU, ms",
-            "botocore, ms",
-            "× bound",
-            "CPU a call",
-            "botocore / thin, time",
-            "CPU",
-        ],
+        "over | words | ms a call | AWS calls | bound, ms | thin, ms | × bound | CPU a call "
+        "| endpoint's CPU, ms | botocore, ms | × bound | CPU a call | botocore / thin, time | CPU",
         (
             _row(endpoint, transport, words, delay)
             for transport in TRANSPORTS
@@ -90,11 +76,9 @@ def show_connections(endpoint: Endpoint) -> None:
         f"begins with {thin.FIRST_CONNECTIONS} connections and opens one more after each success; includes the handshakes."
     )
     delays = (2, 5, 10)
+    kinds = [f"{kind}, {delay} ms a call" for delay in delays for kind in ("first", "warm")]
     table(
-        [
-            *["over", "connections"],
-            *(f"{kind}, {delay} ms a call" for delay in delays for kind in ("first", "warm")),
-        ],
+        " | ".join(["over", "connections", *kinds]),
         (
             [
                 transport,

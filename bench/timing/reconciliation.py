@@ -33,4 +33,4 @@ def show(endpoint: Endpoint) -> None:
         for segments in (1, 2, 4, 8):
             endpoint.reset(size, 20)
             rows.append([size, str(segments), *json.loads(output(_RECONCILE, str(segments)))])
-    table(["words", "segments", "pages", "s", "CPU s", "MB of memory at the most"], rows)
+    table("words | segments | pages | s | CPU s | MB of memory at the most", rows)

@@ -19,4 +19,4 @@ def show() -> None:
         milliseconds = timed(partial(words.count, text), 7).cpu
         size = len(text.encode())
         rows.append([name, size, len(words.split(text)), size / 1e3 / milliseconds])
-    table(["text", "bytes", "words", "MB/s"], rows)
+    table("text | bytes | words | MB/s", rows)

@@ -40,10 +40,8 @@ def show(endpoint: Endpoint) -> None:
         "that many writes a second, in bursts of up to a tenth of a second's worth, and throttles the rest."
     )
     table(
-        [
-            *["client", "writes a second", "texts at once", "status", "s"],
-            *["CPU s", "MB of memory at the most", "throttled", "upserts counted"],
-        ],
+        "client | writes a second | texts at once | status | s | CPU s | MB of memory at the most "
+        "| throttled | upserts counted",
         (row for case in CASES for row in _rows(endpoint, *case)),
     )
 

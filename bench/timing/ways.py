@@ -18,8 +18,7 @@ from wordtally.ways_in.inbox import Upload
 from wordtally.work import Work
 
 from bench import prices
-from bench.measure import MEMORY_MB, output, table
-from bench.prices import LOG_BYTES
+from bench.measure import output, table
 from bench.store import Store
 from bench.timing import corpus
 from bench.timing.cold_start import POST
@@ -68,21 +67,19 @@ class Counted:
         shard_seconds = max(
             len(self.record_sizes) / SHARD_RECORDS, sum(self.record_sizes) / SHARD_BYTES
         )
-        millionths = (
-            store.write_units * prices.DYNAMODB_WRITE_UNIT
-            + store.read_units * prices.DYNAMODB_READ_UNIT
-            + puts * prices.S3_PUT
-            + gets * prices.S3_GET
-            + self.requests * prices.HTTP_API_REQUEST
-            + self.invocations * prices.LAMBDA_REQUEST
-            + self.put_units * prices.KINESIS_PUT_UNIT
+        million = prices.usd(
+            requests=self.requests,
+            invocations=self.invocations,
+            seconds=seconds,
+            write_units=store.write_units,
+            read_units=store.read_units,
+            puts=puts,
+            gets=gets,
+            put_units=self.put_units,
+            shard_seconds=shard_seconds,
+            logs=max(self.requests, self.invocations),
         )
-        return (
-            millionths / 1e6
-            + MEMORY_MB / 1024 * seconds * prices.LAMBDA_ARM64_GB_SECOND
-            + shard_seconds / 3600 * prices.KINESIS_SHARD_HOUR
-            + max(self.requests, self.invocations) * LOG_BYTES / 1e9 * prices.LOGS_INGESTED_GB
-        )
+        return sum(million.values()) / 1e6
 
 
 def marker_of(piece: Piece) -> once.Marker:
@@ -263,10 +260,8 @@ def show(endpoint: Endpoint) -> None:
                 ]
             )
     table(
-        [
-            *["text", "words", "way", "calls", "write units", "× under keys"],
-            *["read units", "s", "CPU s", "USD per million words"],
-        ],
+        "text | words | way | calls | write units | × under keys | read units | s | CPU s "
+        "| USD per million words",
         rows,
     )
     show_files(endpoint)
@@ -321,10 +316,7 @@ def show_files(endpoint: Endpoint) -> None:
             [name, total, distinct, seconds, cpu, size / 1e6 / seconds, size / 1e6 / cpu, memory]
         )
     table(
-        [
-            *["file", "words", "distinct", "s to read", "CPU s", "MB/s", "MB per CPU s"],
-            "MB of memory at the most",
-        ],
+        "file | words | distinct | s to read | CPU s | MB/s | MB per CPU s | MB of memory at the most",
         rows,
     )
     print(
@@ -339,7 +331,7 @@ def show_files(endpoint: Endpoint) -> None:
             _, distinct, *_, seconds, throttled = json.loads(output(_FILE, "some", "write"))
         rows.append([writes or "any", distinct, seconds, throttled, round(distinct / seconds * 60)])
     table(
-        ["write units a second", "distinct words", "s", "throttled", "distinct words a minute"],
+        "write units a second | distinct words | s | throttled | distinct words a minute",
         rows,
     )
 
@@ -421,7 +413,7 @@ def show_stream(endpoint: Endpoint) -> None:
     with endpoint.tls():
         found = json.loads(output(_ACCEPT))
     table(
-        ["words a text", "bytes of its record", "CPU ms, counted at once", "CPU ms, accepted"],
+        "words a text | bytes of its record | CPU ms, counted at once | CPU ms, accepted",
         (
             [str(each), round(record_bytes(each)), *found[2 * place : 2 * place + 2]]
             for place, each in enumerate((10, 50))
@@ -451,11 +443,8 @@ def show_stream(endpoint: Endpoint) -> None:
             ]
         )
     table(
-        [
-            *["records", "words each", "bytes each in the event", "distinct words", "plans"],
-            *["words written", "write units", "CPU µs a record to decode"],
-            *["CPU µs a word written", "CPU µs a record in all", "s"],
-            *["texts a second", "by CPU alone"],
-        ],
+        "records | words each | bytes each in the event | distinct words | plans | words written "
+        "| write units | CPU µs a record to decode | CPU µs a word written | CPU µs a record in all "
+        "| s | texts a second | by CPU alone",
         rows,
     )
