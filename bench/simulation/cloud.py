@@ -10,9 +10,9 @@ import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from wordtally.aws import errors
@@ -23,6 +23,8 @@ from wordtally.errors import Unavailable
 from wordtally.work import Work
 
 from bench.simulation.virtual import Clock, Resume
+
+Request = TypeVar("Request")
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,7 @@ class Cloud:
         self.totals = dict(totals)
         self.published = Published(Report(top(totals.items()), len(totals)), etag="0")
         self.done: Counter[str] = Counter()
-        """Calls by outcome. `update`, `get` and `put` were admitted; `conflict` counts the puts that
-        failed; `throttled` calls were refused."""
+        """`get`: admitted GETs; `throttled`: refused calls."""
         self._limits = limits
         self._items: dict[str, TokenBucket] = {}
         self._table = TokenBucket(clock, limits.table_writes)
@@ -119,7 +120,6 @@ class Cloud:
             item = self._items[word] = TokenBucket(self.clock, self._limits.item_writes)
         item.take()
         self._table.take()
-        self.done["update"] += 1
         self.totals[word] = self.totals.get(word, 0) + times
         return self.totals[word]
 
@@ -130,9 +130,7 @@ class Cloud:
 
     def put(self, report: Report, etag: str | None) -> Published:
         self._puts.take()
-        self.done["put"] += 1
         if etag != self.published.etag:
-            self.done["conflict"] += 1
             raise Conflict
         self.published = Published(report, etag=str(next(self._etags)))
         return self.published
@@ -141,6 +139,46 @@ class Cloud:
         """Whether the report is the table's top ten now."""
         assert self.published.report
         return self.published.report.top == top(self.totals.items())
+
+
+def concurrently(
+    clock: Clock, requests: Sequence[Request], call: Callable[[Request, Resume], None]
+) -> list[Any]:
+    """In a task: call `call` with each request, wait for its answers, and return them in order.
+
+    Like the thin client: up to CONNECTIONS calls are in flight. A failure cancels pending calls, and is
+    raised when those in flight have ended. Not modelled: the client begins with fewer connections, and
+    reduces them when it is throttled.
+    """
+    waiting = iter(enumerate(requests))
+    answers: dict[int, Any] = {}
+    failures: list[BaseException] = []
+    in_flight = 0
+
+    def begin(resume: Resume) -> None:
+        nonlocal in_flight
+        following = None if failures else next(waiting, None)
+        if following:
+            index, request = following
+            in_flight += 1
+            call(request, lambda answer: answered(index, answer, resume))
+        elif not in_flight:
+            resume(failures[0] if failures else [answers[index] for index in range(len(answers))])
+
+    def answered(index: int, answer: Any, resume: Resume) -> None:
+        nonlocal in_flight
+        in_flight -= 1
+        if isinstance(answer, BaseException):
+            failures.append(answer)
+        answers[index] = answer
+        begin(resume)
+
+    def begin_all(resume: Resume) -> None:
+        for _ in range(max(1, min(CONNECTIONS, len(requests)))):
+            begin(resume)
+
+    found: list[Any] = clock.wait_for(begin_all)
+    return found
 
 
 class Instance:
@@ -152,51 +190,17 @@ class Instance:
         self._cpu_free_at = 0.0
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        """Up to CONNECTIONS calls in flight, like the thin client. A failure cancels pending calls.
+        cloud = self._cloud
 
-        Not modelled: the client begins with fewer connections, and reduces them when it is throttled.
-        """
-        totals: dict[str, int] = self.clock.wait_for(
-            lambda resume: self._add(words, work.until, resume)
-        )
+        def add_one(entry: tuple[str, int], resume: Resume) -> None:
+            self._call(cloud.timing.update, lambda: cloud.update(*entry), work.until, resume)
+
+        totals = concurrently(self.clock, list(words.items()), add_one)
         work.upserts += len(totals)
-        return totals
+        return dict(zip(words, totals, strict=True))
 
     def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
         raise NotImplementedError("no request of the simulation has a key")
-
-    def _add(self, words: Mapping[str, int], until: float, resume: Resume) -> None:
-        waiting = iter(words.items())
-        totals: dict[str, int] = {}
-        failures: list[BaseException] = []
-        under_way = 0
-
-        def begin() -> None:
-            nonlocal under_way
-            entry = None if failures else next(waiting, None)
-            if entry:
-                under_way += 1
-                word, times = entry
-                self._call(
-                    self._cloud.timing.update,
-                    lambda: self._cloud.update(word, times),
-                    until,
-                    lambda result: answered(word, result),
-                )
-            elif not under_way:
-                resume(failures[0] if failures else totals)
-
-        def answered(word: str, result: Any) -> None:
-            nonlocal under_way
-            under_way -= 1
-            if isinstance(result, BaseException):
-                failures.append(result)
-            else:
-                totals[word] = result
-            begin()
-
-        for _ in range(max(1, min(CONNECTIONS, len(words)))):
-            begin()
 
     def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
         raise NotImplementedError("no request of the simulation scans: the report exists")

@@ -39,11 +39,6 @@ def sweep(
     return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
 
 
-def monthly(rate: float, per_million: float) -> float:
-    """USD a month for `rate` a second."""
-    return rate * prices.SECONDS_PER_MONTH / 1e6 * per_million
-
-
 def table(title: str, head: str, rows: Iterable[Sequence[object]]) -> None:
     print(f"\n{title}")
     measure.table(head, rows)
@@ -82,11 +77,32 @@ def load(row: Row) -> Sequence[object]:
     )
 
 
-def ceilings(busy: Row) -> list[tuple[str, float, float, float]]:
-    """Each limit, how much of it a request takes under load, and the resulting requests a second."""
+Ceiling = tuple[str, float, float]
+"""A limit's name, the limit, and how much of it a request or a text takes."""
+
+
+def show_ceilings(title: str, what: str, ceilings: Sequence[Ceiling]) -> None:
+    """Print each limit with the resulting rate of `what`."""
+    table(
+        title,
+        f"ceiling | limit | a {what} takes | {what}s/s",
+        (
+            (
+                name,
+                f"{limit:,.0f}",
+                f"{each:.2g}" if each < 0.1 else f"{each:.2f}",
+                f"{limit / each:,.0f}",
+            )
+            for name, limit, each in ceilings
+        ),
+    )
+
+
+def ceilings(busy: Row) -> list[Ceiling]:
+    """By what a request takes under load."""
     limits = DEFAULT_LIMITS
     puts = busy.conflicts + busy.publishes
-    found = [
+    return [
         ("this project's throttle (a variable)", THROTTLE, 1.0),
         ("instances of a new account", NEW_ACCOUNT.concurrency, busy.busy),
         (
@@ -106,7 +122,6 @@ def ceilings(busy: Row) -> list[tuple[str, float, float, float]]:
             1.0,
         ),
     ]
-    return [(name, limit, each, limit / each) for name, limit, each in found]
 
 
 def show_today() -> list[Row]:
@@ -123,14 +138,8 @@ def show_today() -> list[Row]:
     ):
         table(f"The same, with {title}", LOAD, map(load, others))
     busy = rows[RATES.index(800)]
-    table(
-        f"Ceilings, by what a request takes at {busy.rate:,}/s",
-        "ceiling | limit | a request takes | requests/s",
-        (
-            (name, f"{limit:,.0f}", f"{each:.2f}", f"{rate:,.0f}")
-            for name, limit, each, rate in ceilings(busy)
-        ),
-    )
+    title = f"Ceilings, by what a request takes at {busy.rate:,}/s"
+    show_ceilings(title, "request", ceilings(busy))
     return rows
 
 
@@ -161,18 +170,16 @@ def fed(outcome: Outcome) -> Sequence[object]:
     )
 
 
-def stream_ceilings(outcomes: Sequence[Outcome]) -> list[tuple[str, float, float, float]]:
-    """Each limit, how much of it a text takes, and the resulting texts a second."""
+def stream_ceilings(outcomes: Sequence[Outcome]) -> list[Ceiling]:
     found = {outcome.feed: outcome for outcome in outcomes}
     alone, few, many = (found[feed] for feed in (Feed(1_000, 1), Feed.of(1_000), Feed.of(10_000)))
-    taken = [
+    return [
         ("writes of a new table, and this project's bound", 4_000, few.write_units),
         ("records of a shard", 1_000, 1.0),
         ("the function of a shard: one batch at a time", 1, alone.busy / alone.feed.rate),
         ("writes of a table, account quota", 40_000, many.write_units),
         ("requests to the HTTP APIs of an account", API_REQUESTS, 1.0),
     ]
-    return [(name, limit, each, limit / each) for name, limit, each in taken]
 
 
 def show_stream() -> list[Outcome]:
@@ -181,14 +188,8 @@ def show_stream() -> list[Outcome]:
     table("The stream, windows of 5 s", STREAM, map(fed, outcomes))
     print("\nPosts at 1,000/s write the hottest item 1,000 times a second, and 10 units a text.")
     print("At 100 % busy, a function falls behind, and the age grows as long as the load lasts.")
-    table(
-        "Ceilings of the stream, by what a text takes",
-        "ceiling | limit | a text takes | texts/s",
-        (
-            (name, f"{limit:,.0f}", f"{each:.2g}" if each < 0.1 else f"{each:.2f}", f"{rate:,.0f}")
-            for name, limit, each, rate in stream_ceilings(outcomes)
-        ),
-    )
+    title = "Ceilings of the stream, by what a text takes"
+    show_ceilings(title, "text", stream_ceilings(outcomes))
     return outcomes
 
 
@@ -206,7 +207,7 @@ def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
                 f"{cost['S3'] / sum(cost.values()):.0%}",
                 f"{cost['DynamoDB'] / sum(cost.values()):.0%}",
                 f"{rate * workload.WORDS_PER_TEXT * 86_400 / 1e6:,.1f} million",
-                f"{monthly(rate, sum(cost.values())):,.0f}",
+                f"{rate * prices.SECONDS_PER_MONTH / 1e6 * sum(cost.values()):,.0f}",
             )
             for name, rate, cost in designs
         ),

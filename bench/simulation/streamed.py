@@ -7,14 +7,13 @@ retried after the client's pause.
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from unittest import mock
 
 from wordtally import handler
 from wordtally.aws.client import Answer, Parameters, ignore
 from wordtally.aws.errors import AwsError, failure, pause_seconds
-from wordtally.aws.thin import CONNECTIONS
 from wordtally.domain import ranking
 from wordtally.domain.ranking import Report, top
 from wordtally.stores.calls import Calls
@@ -30,6 +29,7 @@ from bench.simulation.cloud import (
     Limits,
     Throttled,
     TokenBucket,
+    concurrently,
     simulated,
 )
 from bench.simulation.synchronous import quantile
@@ -165,42 +165,15 @@ class _Client:
         until: float,  # noqa: ARG002
         retried: Callable[[AwsError], None] = ignore,  # noqa: ARG002
     ) -> list[Answer]:
-        calls: Iterator[tuple[int, Parameters]] = enumerate(parameters)
-        answers: dict[int, Answer] = {}
-        failed: list[AwsError] = []
-        under_way = 0
+        def call(request: Parameters, resume: Resume) -> None:
+            self._call(operation, request, resume)
 
-        def begin(resume: Resume) -> None:
-            for _ in range(CONNECTIONS):
-                next_one(resume)
-
-        def next_one(resume: Resume) -> None:
-            nonlocal under_way
-            index, request = (-1, {}) if failed else next(calls, (-1, {}))
-            if index >= 0:
-                under_way += 1
-                self._call(operation, request, lambda answer: answered(index, answer, resume))
-
-        def answered(index: int, answer: Answer | AwsError, resume: Resume) -> None:
-            nonlocal under_way
-            under_way -= 1
-            if isinstance(answer, AwsError):
-                failed.append(answer)
-            else:
-                answers[index] = answer
-            next_one(resume)
-            if not under_way:
-                resume(failed[0] if failed else [answers[place] for place in range(len(answers))])
-
-        found: list[Answer] = self._aws.clock.wait_for(begin)
-        return found
+        return concurrently(self._aws.clock, list(parameters), call)
 
     def presigned_url(self, parameters: Parameters, expires_seconds: int) -> str:
         raise NotImplementedError("no batch links to the report")
 
-    def _call(
-        self, operation: str, request: Parameters, answer: Callable[[Answer | AwsError], None]
-    ) -> None:
+    def _call(self, operation: str, request: Parameters, resume: Resume) -> None:
         aws, clock = self._aws, self._aws.clock
         # The key of an S3 object is a string.
         key = request.get("Key", {})
@@ -227,7 +200,7 @@ class _Client:
                 clock.after(rest + pause, lambda: attempt(number + 1))
             else:
                 reply = self._effect(operation, request)
-                clock.after(rest, lambda: answer(reply))
+                clock.after(rest, lambda: resume(reply))
 
         attempt(1)
 
