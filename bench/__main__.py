@@ -9,7 +9,7 @@ import contextlib
 import io
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 
@@ -31,6 +31,13 @@ from local.emulator import aws
 
 RECORD = Path(__file__).parents[1] / "docs/bench.md"
 
+INTRODUCTION = """# Measured
+
+Printed by `make bench`, each part one run, {run}
+A fake AWS in a separate process answers at once, or after the delay that is stated.
+Times are the minimum of several runs, unless a percentile is stated.
+"""
+
 
 class Both(io.TextIOBase):
     """Writes to the terminal and keeps a copy of the text."""
@@ -45,34 +52,19 @@ class Both(io.TextIOBase):
         return self.kept.write(text)
 
 
-def measure() -> None:
-    python, machine = platform.python_version(), platform.machine()
-    print(
-        f"# Measured\n\nPrinted by `make bench`, each part one run, {date.today()}, Python {python}, {machine}."
-    )
-    print("A fake AWS in a separate process answers at once, or after the delay that is stated.")
-    print("Times are the minimum of several runs, unless a percentile is stated.")
-    with aws.running("bench.timing.endpoint") as url:
-        endpoint = Endpoint(url)
-        rows = growth.run(endpoint)
-        growth.show(rows)
-        plots.growth(rows)
-        latency.show(endpoint)
-        latency.show_connections(endpoint)
-        throttling.show(endpoint)
-        contention.show(endpoint)
-        cost.show(endpoint)
-        reconciliation.show(endpoint)
-        sizes = cold_start.sizes(endpoint)
-        cold_start.show(endpoint)
-        cold_start.show_sizes(sizes)
-        plots.memory(sizes)
-        text.show()
-        ways.show(endpoint)
-    show_simulation()
+def show_growth(endpoint: Endpoint) -> None:
+    rows = growth.run(endpoint)
+    growth.show(rows)
+    plots.growth(rows)
 
 
-def show_simulation(*_: Endpoint) -> None:
+def show_memory(endpoint: Endpoint) -> None:
+    sizes = cold_start.sizes(endpoint)
+    cold_start.show_sizes(sizes)
+    plots.memory(sizes)
+
+
+def show_simulation(_: Endpoint) -> None:
     print(
         "\n## Simulation\n\nThe results of docs/scale.md, in virtual time: the same on every machine."
     )
@@ -80,17 +72,32 @@ def show_simulation(*_: Endpoint) -> None:
 
 
 PARTS: dict[str, Callable[[Endpoint], None]] = {
+    "Growth": show_growth,
+    "Latency": latency.show,
+    "Connections": latency.show_connections,
+    "Long texts": throttling.show,
+    "Contention": contention.show,
+    "Cost": cost.show,
+    "Reconciliation": reconciliation.show,
+    "Cold start": cold_start.show,
+    "Memory": show_memory,
+    "Text": text.show,
     "Three ways in": ways.show,
     "Simulation": show_simulation,
 }
-"""Parts that can be measured alone."""
+"""What prints each section of docs/bench.md, by its heading."""
 
 
-def measure_part(title: str) -> None:
-    with aws.running("bench.timing.endpoint") as url:
-        PARTS[title](Endpoint(url))
-    python, machine = platform.python_version(), platform.machine()
-    print(f"\nThis part was measured alone, {date.today()}, Python {python}, {machine}.")
+def measured(parts: Iterable[str], before: str = "", after: str = "") -> str:
+    """Print the parts between `before` and `after`, and return all that was printed."""
+    both = Both()
+    with contextlib.redirect_stdout(both), aws.running("bench.timing.endpoint") as url:
+        print(before, end="")
+        endpoint = Endpoint(url)
+        for title in parts:
+            PARTS[title](endpoint)
+        print(after, end="")
+    return both.kept.getvalue()
 
 
 def replaced(record: str, title: str, part: str) -> str:
@@ -104,18 +111,14 @@ def replaced(record: str, title: str, part: str) -> str:
 
 
 def main() -> None:
+    run = f"{date.today()}, Python {platform.python_version()}, {platform.machine()}."
     for title in sys.argv[1:]:
-        both = Both()
-        with contextlib.redirect_stdout(both):
-            measure_part(title)
+        part = measured([title], after=f"\nThis part was measured alone, {run}\n")
         record = RECORD.read_text(encoding="utf-8")
-        RECORD.write_text(replaced(record, title, both.kept.getvalue()), encoding="utf-8")
-    if sys.argv[1:]:
-        return
-    both = Both()
-    with contextlib.redirect_stdout(both):
-        measure()
-    RECORD.write_text(both.kept.getvalue(), encoding="utf-8")
+        RECORD.write_text(replaced(record, title, part), encoding="utf-8")
+    if not sys.argv[1:]:
+        everything = measured(PARTS, before=INTRODUCTION.format(run=run))
+        RECORD.write_text(everything, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,20 +18,15 @@ DYNAMODB_READ_UNIT = 0.1487  # on demand; 4 KB consistently, 8 KB eventually
 S3_PUT = 5.30  # failed conditions are billed too
 S3_GET = 0.42
 KINESIS_PUT_UNIT = 0.0173  # a record of up to 25 KB; from a project's figures; 0.014 in us-east-1
-SQS_REQUEST = 0.40  # the failure queues; from a quote of the price list
 
 # Per GB-second of memory, the first price tier.
 LAMBDA_ARM64_GB_SECOND = 0.0000133334
-LAMBDA_X86_GB_SECOND = 0.0000166667  # us-east-1
 
 # Per hour.
 KINESIS_SHARD_HOUR = 0.0179  # from a project's figures; 0.015 in us-east-1
 
-# Per GB, and per GB and month.
+# Per GB.
 LOGS_INGESTED_GB = 0.50  # us-east-1; CloudWatch, the standard class
-LOGS_STORED_GB_MONTH = 0.03  # us-east-1; compressed
-DYNAMODB_STORED_GB_MONTH = 0.25  # us-east-1
-S3_STORED_GB_MONTH = 0.024
 
 LOG_BYTES = 650
 """Log bytes per request: the function's summary line and the API's access log."""

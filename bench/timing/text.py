@@ -6,9 +6,10 @@ from wordtally.domain import words
 
 from bench.measure import table, timed
 from bench.timing import corpus
+from bench.timing.designs import Endpoint
 
 
-def show() -> None:
+def show(_: Endpoint) -> None:
     print("\n## Text\n")
     print("Splitting and counting on one core, the best of seven runs.")
     rows = []

@@ -23,12 +23,10 @@ from bench.store import Store
 from bench.timing import corpus
 from bench.timing.cold_start import POST
 from bench.timing.designs import SETTINGS, Endpoint
+from bench.timing.throttling import NEW_TABLE
 from local.demo.pieces import Piece, pieces_of
 
 DELAY_MS = 5
-NEW_TABLE = 4_000
-"""Writes a second: variables.tf, max_writes_per_second."""
-
 BIG = 10_000_000
 """Size of the large text in bytes."""
 
