@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wordtally.domain.once import MAX_VALID_HOURS
+
 
 class SettingsError(Exception):
     """Environment variables are missing or invalid. The message lists all of them."""
@@ -66,7 +68,7 @@ class Settings:
             presigned_url_expiry_seconds=number("PRESIGNED_URL_EXPIRY_SECONDS", 1, 604_800),
             scan_up_to_words=number("SCAN_UP_TO_WORDS", 0, 10**15),
             markers_table=text("MARKERS_TABLE"),
-            idempotency_hours=number("IDEMPOTENCY_HOURS", 1, 8_760),
+            idempotency_hours=number("IDEMPOTENCY_HOURS", 1, MAX_VALID_HOURS),
             max_file_words=number("MAX_FILE_WORDS", 1, 250_000, cls.max_file_words),
             stream_name=environment.get("STREAM_NAME", ""),
             failure_queue_url=environment.get("FAILURE_QUEUE_URL", ""),

@@ -79,7 +79,7 @@ locals {
     DistinctWords    = { pattern = "{ $.message = \"request\" && $.distinct = * }", value = "$.distinct" }
     ScannedPages     = { pattern = "{ $.scanned_pages = * }", value = "$.scanned_pages" }
     PublishConflicts = { pattern = "{ $.conflicts = * }", value = "$.conflicts" }
-    RejectedRequests = { pattern = "{ $.message = \"request\" && ($.status = 400 || $.status = 422) }", value = "1" }
+    RejectedRequests = { pattern = "{ $.message = \"request\" && $.route = \"POST /\" && $.status >= 400 && $.status < 500 }", value = "1" }
   }
 
   inbox_metrics = { for name, metric in {

@@ -22,6 +22,10 @@ KEPT_SECONDS = 86_400
 request that arrived while the marker was valid must still find it at its last chunk."""
 
 
+MAX_VALID_HOURS = 8_760
+"""The longest validity of a marker: a year."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """Says that a chunk of a text was counted."""

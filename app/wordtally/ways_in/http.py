@@ -90,13 +90,15 @@ def failure(error: Exception, request_id: str, busy: str = Unavailable.message) 
     Responses with a status of 500 and above include the request id, so that the operator can find
     the request in the log.
     """
-    if isinstance(error, Unavailable):
-        body = {"error": busy, "code": error.code, "request_id": request_id}
-        return _answer(error.status, body, {"retry-after": "1"})
-    if isinstance(error, WordtallyError):
-        return _answer(error.status, {"error": error.message, "code": error.code})
+    status, code = 500, "internal_error"
     sentence = "Something went wrong here. Report it with this request id if it happens again."
-    return _answer(500, {"error": sentence, "code": "internal_error", "request_id": request_id})
+    if isinstance(error, WordtallyError):
+        status, code, sentence = error.status, error.code, error.message
+    unavailable = isinstance(error, Unavailable)
+    body = {"error": busy if unavailable else sentence, "code": code}
+    if status >= 500:
+        body["request_id"] = request_id
+    return _answer(status, body, {"retry-after": "1"} if unavailable else None)
 
 
 def text_of(document: object) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from wordtally.domain import words
 from wordtally.domain.fence import Fence, FencedCounts, next_token
-from wordtally.domain.once import Marker
+from wordtally.domain.once import MAX_VALID_HOURS, Marker
 from wordtally.errors import IdempotencyKeyReused, Rejected
 from wordtally.ways_in import http
 from wordtally.work import Work
@@ -34,9 +34,6 @@ text that `POST /` accepts take less than half of this."""
 
 MAX_TIMES = 18 * http.MAX_CHARACTERS
 """Maximum occurrences of a word in a posted text: NFKC replaces a character with at most 18."""
-
-MAX_VALID_SECONDS = 8_760 * 3_600
-"""The longest validity of a marker that the settings allow."""
 
 _DIGEST = re.compile("[0-9a-f]{64}")  # SHA-256
 _END_OF_TIME = 10**11  # in seconds; DynamoDB's numbers have 38 digits
@@ -298,7 +295,7 @@ def _marker_of(found: object) -> Marker:
             type(valid_until) is type(asked_at) is int  # excludes bool
             and _DIGEST.fullmatch(key)
             and _DIGEST.fullmatch(digest)
-            and 0 <= asked_at < valid_until <= min(asked_at + MAX_VALID_SECONDS, _END_OF_TIME)
+            and 0 <= asked_at < valid_until <= min(asked_at + MAX_VALID_HOURS * 3_600, _END_OF_TIME)
         ):
             return Marker(key, digest, valid_until, asked_at)
     raise Malformed("invalid_marker")
