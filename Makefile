@@ -17,7 +17,7 @@ RUNTIME := .venv/runtime/bin/python
 BENCH := .venv/bench/bin/python
 NODE_TOOLS := PATH="$(CURDIR)/.venv/test/bin:$$PATH" .venv/page/node_modules/.bin
 
-# Fails with a message before anything is installed or run.
+# Stops with a message if Python is missing or too old, before anything is installed or run.
 define check_python
 @command -v "$(PYTHON)" >/dev/null || { \
   echo "$(PYTHON) was not found. Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; \
@@ -80,7 +80,7 @@ format: .venv/test/ready .venv/page/ready ## Format every file
 bench: .venv/bench/ready ## Measure everything, and write docs/bench.md and docs/plots
 	@$(BENCH) -m bench
 
-load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Load-test run and stack, or URL= (USERS=32 SECONDS=60 API_KEY=)
+load: .venv/run/ready .venv/test/ready .venv/runtime/ready .venv/bench/ready ## Load-test make run and make stack, or URL= (USERS=32 SECONDS=60 API_KEY=)
 	@$(BENCH) -m bench.load
 
 picture: .venv/test/ready ## Redraw docs/page.png in a browser

@@ -43,7 +43,7 @@ def running(command: list[str], **variables: str) -> Iterator[tuple[str, int]]:
     """Run a program for the duration of the context. Yield its URL and its process id."""
     with started(command, **variables) as program:
         url = shlex.split(curl_line(program))[-1]
-        # It logs a line per request, and would block on a full pipe.
+        # The program logs a line per request. If nobody read the pipe, it would fill up and block it.
         reader = threading.Thread(target=deque, args=(program.stdout, 0))
         reader.start()
         try:

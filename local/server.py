@@ -1,5 +1,5 @@
 """The whole product in this process, for `make run` and `make demo`: emulated AWS, function instances,
-gateway, HTTP server. `make stack` shares what reads PORT and API_KEY."""
+gateway, HTTP server. `make stack` also uses the functions that read PORT and API_KEY."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ BUCKET = "wordtally-reports"
 MARKERS = "wordtally-markers"
 
 CONCURRENCY = 64
-"""Limit on concurrent requests. Of these, gateway.CALLS_AT_ONCE are in the function."""
+"""Limit on concurrent requests. At most gateway.CALLS_AT_ONCE of them are in the function."""
 
 KEY = "[!-~]{16,256}"
 """The pattern that outputs.tf requires of api_key."""
@@ -80,7 +80,7 @@ def curl(url: str, api_key: str) -> str:
 
 
 def default(variable: str) -> int:
-    """The default of a number in variables.tf, with which Terraform deploys it."""
+    """The default of a numeric variable in variables.tf, so that `make run` matches a deployment."""
     file = Path(__file__).parents[1] / "variables.tf"
     block = file.read_text().partition(f'\nvariable "{variable}" {{\n')[2].partition("\n}\n")[0]
     (value,) = re.findall(r"^  default += (\d+)$", block, re.MULTILINE)

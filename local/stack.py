@@ -1,7 +1,7 @@
 """`make stack`: applies the whole product to an emulated AWS with Terraform, and serves it from there.
 
-Everything that serves was deployed: the zip in a Lambda runtime, its environment, its role's policy,
-the routes and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
+Requests are served by the deployed resources: the zip in a Lambda runtime, its environment, its role's
+policy, the routes and, with API_KEY, the authorizer. PORT and API_KEY come from the environment.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def main() -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
-        stack.callback(server.stop)  # or its threads would outlive a failed apply
+        stack.callback(server.stop)  # otherwise its threads would outlive a failed apply
         cloud = stack.enter_context(aws.running("local.emulator.whole_aws"))
         print(f"Applying Terraform to the emulated AWS at {cloud} (about a minute) …", flush=True)
         try:

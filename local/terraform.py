@@ -24,7 +24,8 @@ provider "aws" {{
   skip_metadata_api_check     = true
 }}
 """
-"""These keys are valid only for the emulated AWS. Terraform finds its address in the environment."""
+"""The keys are valid only for the emulated AWS. Terraform reads the address of the emulated AWS from the
+environment."""
 
 
 class TerraformError(Exception):
@@ -52,17 +53,20 @@ def environment(own_aws: bool = False) -> dict[str, str]:
 
 
 def mirrors() -> list[Path]:
-    """Filesystem mirrors in /opt that hold the provider. Terraform itself looks in the usual places."""
+    """Filesystem mirrors in /opt that hold the provider. Terraform itself searches its default directories."""
     places = [*sorted(Path("/opt").glob("*")), *sorted(Path("/opt").glob("*/*"))]
     return [place for place in places if (place / PROVIDER).is_dir()]
 
 
 @functools.cache
 def init_arguments() -> tuple[str, ...]:
-    """Arguments with which `terraform init` finds the provider: a mirror or none. Raise Missing."""
+    """Arguments with which `terraform init` finds the provider: a mirror's directory, or no arguments.
+
+    Raise Missing if Terraform or its provider is unavailable.
+    """
     if not shutil.which("terraform"):
         raise Missing("terraform is not installed")
-    # A mirror comes first, because Terraform without a network retries for minutes.
+    # Prefer a mirror: without a network, Terraform would retry downloads for minutes.
     for mirror in mirrors():
         return (f"-plugin-dir={mirror}",)
     probe = ROOT / "build" / "probe"
@@ -155,7 +159,7 @@ class Terraform:
         return self.run("destroy", "-input=false", "-auto-approve")
 
     def without_lifecycle(self) -> None:
-        """Omit the buckets' lifecycles, as the provider always waits 55 s for each of them."""
+        """Omit the buckets' lifecycle rules, as the provider waits 55 s for each bucket that has them."""
         for module, bucket in [("storage", "reports"), ("inbox", "inbox")]:
             (self.directory / "modules" / module / "fast_override.tf").write_text(
                 f'resource "aws_s3_bucket_lifecycle_configuration" "{bucket}" {{\n  count = 0\n}}\n'

@@ -12,7 +12,7 @@ from wordtally.ways_in.http import MAX_CHARACTERS
 @dataclass(frozen=True)
 class Piece:
     key: str
-    """The key depends only on the whole text and the piece's number, so a second run sends it again."""
+    """Depends only on the whole text and the piece's number, so a second run sends the same keys."""
 
     text: str
     words: int
@@ -31,7 +31,7 @@ def pieces_of(text: str) -> list[Piece]:
 def cut(text: str, most: int = MAX_CHARACTERS) -> Iterator[str]:
     """Parts of `text`, in order, of at most `most` characters each, cut before white space.
 
-    If `most` characters have no white space, the cut is after them.
+    If there is no white space among `most` characters, the cut is after them.
     """
     start = 0
     while len(text) - start > most:

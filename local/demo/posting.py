@@ -15,13 +15,13 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 PATIENCE_SECONDS = 180.0
-"""Give up on a text after so many seconds of throttling, 503 or lost connections."""
+"""Give up on a text after this many seconds of throttling, 503 or lost connections."""
 
 PATIENCE_WITH_ERRORS_SECONDS = 60.0
-"""Give up on a text after so many seconds of 500, 502 or 504, which may be permanent errors."""
+"""Give up on a text after this many seconds of 500, 502 or 504, which may be permanent errors."""
 
 PATIENCE_AT_FIRST_SECONDS = 10.0
-"""Give up on a server after so many seconds without any answer. The URL may be wrong."""
+"""Give up on a server after this many seconds without any answer. The URL may be wrong."""
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 20.0

@@ -1,1 +1,1 @@
-"""AWS as Terraform and the function call it: moto, with repairs."""
+"""The parts of AWS that Terraform and the function call: moto, with its gaps and bugs fixed."""

@@ -55,8 +55,11 @@ def _session() -> Any:
 
 
 def client(service: str, url: str, credentials: Mapping[str, str] | None = None) -> Any:
-    """A boto3 client for the emulated AWS at `url` that ignores the environment. It uses `credentials`,
-    with the names of environment variables; by default the operator's."""
+    """A boto3 client for the emulated AWS at `url` that ignores the environment.
+
+    The keys of `credentials` are names of environment variables. The default credentials are the
+    operator's.
+    """
     credentials = credentials or environment(url)
     return _session().client(
         service,

@@ -1,4 +1,4 @@
-"""IAM for the functions of `make stack`: the emulated AWS refuses what a role's policy does not allow.
+"""IAM for the functions of `make stack`: the emulated AWS refuses calls that a role's policy does not allow.
 
 moto enforces policies too coarsely to prove anything (for DynamoDB only against the resource `*`). For
 the services that a function calls, this module decides by exact action and ARN. The operator's key may

@@ -21,7 +21,7 @@ from local.services import event_source_mapping, notifications
 
 
 def keep_function_settings() -> None:
-    """moto drops LoggingConfig and ignores updates of it and of TracingConfig: every plan has changes."""
+    """moto drops LoggingConfig and ignores updates of TracingConfig, so every plan would have changes."""
     from moto.awslambda.models import LambdaFunction
 
     create, update, configuration = (
@@ -49,7 +49,7 @@ def keep_function_settings() -> None:
 
 def keep_aliases() -> None:
     """moto replaces an alias by its current version, so an event source mapping would always call that
-    version. It stores asynchronous settings for a function, not for an alias."""
+    version. moto stores asynchronous settings for a function, not for an alias."""
     from moto.awslambda.models import EventSourceMapping
     from moto.awslambda.responses import LambdaResponse
 
@@ -83,8 +83,8 @@ def evaluate_bucket_policy_conditions() -> None:
     permission = FakeBucket.get_permission
 
     def signature(request: Any) -> dict[str, str | None]:
-        """The values that conditions test. S3 documents an age only for presigned URLs; here a
-        signature in the header has one too, so that no policy can rely on its absence."""
+        """The values that conditions test. S3 documents a signature's age only for presigned URLs. Here a
+        signature in the header has an age too, so that no policy can rely on its absence."""
         in_query = "X-Amz-Signature" in request.args
         in_header = "Authorization" in request.headers
         date = (request.args if in_query else request.headers).get("X-Amz-Date")
@@ -118,7 +118,7 @@ def evaluate_bucket_policy_conditions() -> None:
 
 
 def allow_deleting_delete_markers() -> None:
-    """moto cannot delete them once versioning is suspended, so a destroy would fail."""
+    """moto cannot delete a delete marker once versioning is suspended, so a destroy would fail."""
     from moto.s3.models import FakeDeleteMarker
 
     FakeDeleteMarker.dispose = lambda _: None
@@ -146,7 +146,7 @@ def encode_names_in_lists_of_versions() -> None:
 
 
 def limit_tables() -> None:
-    """moto drops OnDemandThroughput: every plan has changes, and no write is throttled."""
+    """moto drops OnDemandThroughput, so every plan would have changes and no write would be throttled."""
     from moto.core.exceptions import JsonRESTError
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler

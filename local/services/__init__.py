@@ -1,1 +1,1 @@
-"""What AWS runs around the function: API Gateway, Lambda and its event sources."""
+"""Stand-ins for the services that AWS runs around the function: API Gateway, Lambda and its event sources."""

@@ -200,7 +200,7 @@ class Deployed:
         )
 
     def _client_of_role(self, service: str, function: str) -> Any:
-        """A client with the permissions of the function's role, under which Lambda polls and sends."""
+        """A client with the permissions of the function's role. Lambda polls and sends with that role."""
         role = self._lambda.get_function_configuration(FunctionName=function)["Role"]
         return aws.client(service, self._cloud, self._credentials_of(role))
 

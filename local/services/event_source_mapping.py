@@ -20,7 +20,7 @@ from local.services.failures import failure
 from local.services.gateway import Event, Function, FunctionError
 
 MAX_BATCH_BYTES = 4_500_000
-"""Size of the data. Lambda accepts 6 MB, in which the data is base64."""
+"""Limit on the data of a batch. Lambda's limit is an event of 6 MB, which has the data in base64."""
 
 DUPLICATES_EVERY = 3
 """Every third batch of a shard begins with the last records of the batch before."""
@@ -50,7 +50,7 @@ class _Shard:
     gathered: list[Record] = field(default_factory=list)
     gathering_since: float = 0
     todo: list[_Batch] = field(default_factory=list)
-    """The batch in delivery, in the parts into which it was bisected."""
+    """The batch that is being delivered, as the parts into which it was bisected."""
     not_before: float = 0
     batches: int = 0
     last: list[Record] = field(default_factory=list)
@@ -136,7 +136,7 @@ class EventSourceMapping:
                 self._shards[name].is_closed = ends
 
     def _read(self, shard: _Shard) -> None:
-        was_closed = shard.is_closed  # if so, no more records can be appended
+        was_closed = shard.is_closed  # a closed shard gets no more records
         answer = self._kinesis.get_records(**self._stream, ShardIterator=shard.iterator)
         shard.iterator = answer["NextShardIterator"]
         shard.is_at_end = was_closed and not answer["Records"]
@@ -228,9 +228,9 @@ def _arrived_at(record: Record) -> float:
 
 def fix_kinesis() -> None:
     """moto numbers the records of each shard from 1, and calls functions itself, in Docker. Here the
-    sequence numbers have 56 digits and grow with time, even from one stream to the next of its name.
+    sequence numbers have 56 digits and grow with time, even if a stream is deleted and created again.
 
-    moto drops the tags of a new stream, so every plan has changes. When a shard is split or merged, moto
+    moto drops the tags of a new stream, so every plan would have changes. When a shard is split or merged, moto
     moves its records to the children, under new numbers, and still appends to the closed shard."""
     from moto.awslambda.models import LambdaBackend
     from moto.kinesis.models import Record as Stored

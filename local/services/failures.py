@@ -1,4 +1,4 @@
-"""Lambda's on-failure destinations, for `make stack`: where calls end that keep failing."""
+"""Lambda's on-failure destinations, for `make stack`: a queue for events whose calls keep failing."""
 
 import json
 from collections.abc import Callable
@@ -18,8 +18,8 @@ def failure(function_arn: str, condition: str, calls: int, **details: Any) -> Ev
 
 
 def send_to(sqs: Any, settings: dict[str, Any]) -> Callable[[Event], object]:
-    """A function that sends a message to the queue in `settings`, which Lambda has for asynchronous calls
-    or for a stream. Without a queue, it drops the message."""
+    """A function that sends a message to the on-failure queue in `settings`: Lambda's settings of
+    asynchronous calls or of an event source mapping. If there is no queue, messages are dropped."""
     queue_arn = settings.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
     if not queue_arn:
         return lambda _: None

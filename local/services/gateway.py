@@ -178,7 +178,7 @@ class Gateway:
 
 
 def _read(environ: dict[str, Any]) -> bytes | None:
-    """Return the body, or None if it is too large. Read it to its end, as the client is sending it.
+    """Return the body, or None if it is too large. Even then, read all that the client sends.
 
     Raise ValueError or OverflowError if the body is cut off or its chunks are malformed.
     """

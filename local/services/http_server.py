@@ -39,7 +39,7 @@ class _HTTPConnection(HTTPConnection):
 
 
 class Connection(Gateway_10):
-    """Closes if the application says so; cheroot would only pass the header on."""
+    """Closes the connection after an answer with `connection: close`; cheroot would only pass the header on."""
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         if ("connection", "close") in headers:

@@ -43,8 +43,8 @@ class Target:
 class Announcements:
     """Calls functions for the uploads that the emulated AWS at `cloud` announces.
 
-    `target_of` takes the ARNs of an alias and a bucket, and returns what the bucket calls. It raises an
-    exception if the bucket may not call the alias.
+    `target_of` takes the ARNs of an alias and a bucket, and returns the Target for the alias. It raises
+    an exception if the bucket may not call the alias.
     """
 
     def __init__(self, cloud: str, target_of: Callable[[str, str], Target]) -> None:

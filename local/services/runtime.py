@@ -176,7 +176,7 @@ class _Instance:
             def do_POST(self) -> None:
                 size = int(self.headers["Content-Length"])
                 body = self.rfile.read(size)
-                if len(body) == size:  # shorter if the process exited while it sent
+                if len(body) == size:  # it is shorter if the process exited while sending it
                     results.put((self.path.rsplit("/", 1)[1], body))  # response or error
                 self._reply(202, b"{}", {})
 
