@@ -1,4 +1,4 @@
-"""Measurements, and a simulation. Both run on the fakes of app/tests, which this makes importable."""
+"""Measurements, and a simulation. Both run on the fakes of app/tests; this file makes them importable."""
 
 import sys
 from pathlib import Path

@@ -85,7 +85,7 @@ PARTS: dict[str, Callable[[Endpoint], None]] = {
     "Three ways in": ways.show,
     "Simulation": show_simulation,
 }
-"""What prints each section of docs/bench.md, by its heading."""
+"""The function that prints each section of docs/bench.md, by the section's heading."""
 
 
 def measured(parts: Iterable[str], before: str = "", after: str = "") -> str:

@@ -45,7 +45,8 @@ RARE = [f"{RUN}y{number}" for number in range(3_000)]
 
 
 class Caller(HttpUser):  # type: ignore[misc]
-    """Posts texts of a few words: of ten, three have a key, two are for later, one is malformed."""
+    """Posts texts of a few words. Of ten, three have a key, two prefer an asynchronous answer, and one has
+    no words."""
 
     wait_time = constant(0)
     counted: Counter[str]
@@ -167,7 +168,7 @@ def difference(url: str, counted: Counter[str], patience: float) -> str:
     Posts one more text first, because an older URL may pin an older version of the report. Waits up to
     `patience` seconds for the report to be complete.
     """
-    import requests  # after locust has let gevent patch the standard library
+    import requests  # only now: locust must have let gevent patch the standard library before
 
     headers = {"x-api-key": API_KEY}
     until = time.monotonic() + patience

@@ -15,7 +15,7 @@ HTTP_API_REQUEST = 1.00  # us-east-1; the first 300 million a month
 LAMBDA_REQUEST = 0.20
 DYNAMODB_WRITE_UNIT = 0.7423  # on demand; an item of up to 1 KB
 DYNAMODB_READ_UNIT = 0.1487  # on demand; 4 KB consistently, 8 KB eventually
-S3_PUT = 5.30  # failed conditions are billed too
+S3_PUT = 5.30  # conditional writes that fail are billed too
 S3_GET = 0.42
 KINESIS_PUT_UNIT = 0.0173  # a record of up to 25 KB; from a project's figures; 0.014 in us-east-1
 

@@ -53,7 +53,8 @@ class Store(FakeDynamoDB):
             self.write_units += 2 * sum(map(max, before, map(self._units, actions)))
 
     def _units(self, action: Mapping[str, Any]) -> int:
-        """Write units of the item that `action` writes. A write costs the larger of before and after."""
+        """Write units of the current size of the item that `action` writes. A write costs the larger of the
+        units before and after it."""
         word = action.get("Key", {}).get("word")
         if not word:
             return max(1, math.ceil(size(self.markers.get(place_of(action), {})) / 1024))
@@ -68,7 +69,8 @@ class Store(FakeDynamoDB):
         return super().batch_get_item(**request)
 
     def scan(self, **request: Any) -> Answer:
-        """Pages of up to 1 MB, of a table too large for the fake's scan, which sorts it for each page."""
+        """Return pages of up to 1 MB. The fake's own scan sorts the table for each page, which takes too long
+        for a large table."""
         part = request["Segment"], request["TotalSegments"]
         start = int(request.get("ExclusiveStartKey", {}).get("word", {}).get("S", 0))
         if not start:

@@ -329,7 +329,7 @@ class TestEverythingOn(AnyDeployment):
         assert everything.eventually(counted, lambda seen: seen == expected) == expected
         for text in texts[:3]:
             assert checks.tags(everything, text) == {"wordtally": "counted"}
-        everything.serve_anew()
+        everything.restart()
         later = f"later{mark}"
         put(everything, later, 20)  # some for each of the two shards
         expected |= {later: 20}
@@ -480,7 +480,7 @@ class TestEverythingOn(AnyDeployment):
         put(everything, word, 10)
         assert everything.product
         assert everything.eventually(lambda: checks.words(everything).get(word), lambda n: n == 20)
-        everything.serve_anew()
+        everything.restart()
         put(everything, word, 10)
         seen = everything.eventually(lambda: checks.words(everything)[word], lambda n: n >= 30)
         assert seen == 30

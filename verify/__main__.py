@@ -129,7 +129,7 @@ def destroyed(place: Place) -> Row:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """The first signal inside raises KeyboardInterrupt. Later ones, inside or after, only print."""
+    """The first signal in the context raises KeyboardInterrupt. Later signals only print a message."""
     raising = True
 
     def interrupt(*_: object) -> None:
@@ -191,7 +191,7 @@ def variables(name: str, region: str, email: str) -> dict[str, Any]:
 
 
 def anomaly_monitor(cost_explorer: Any) -> str:
-    """The ARN of the account's only monitor of all services, or "". Raise ClientError."""
+    """The ARN of the account's monitor of all services, "" if it has none. Raise ClientError."""
     page: dict[str, str] = {}
     while True:
         answer = cost_explorer.get_anomaly_monitors(**page)

@@ -1,5 +1,6 @@
 """Checks of a deployment. The tests run them on the emulated AWS, `make verify` runs them on an account.
-The name of each check is a sentence; its function returns what it saw, to compare with `expected`."""
+The name of a check says what must hold or what is measured. Its function returns the observed value,
+which is compared with `expected`."""
 
 import datetime
 import gzip
@@ -116,7 +117,7 @@ def first_request(place: Place) -> float:
         started = time.perf_counter()
         try:
             status = place.post("a first text").status_code
-        except requests.ConnectionError:  # its name does not resolve yet
+        except requests.ConnectionError:  # the API's name does not resolve yet
             status = 0
         return status, round(time.perf_counter() - started, 2)
 
@@ -168,7 +169,7 @@ def counts_publishes_and_links(place: Place) -> str:
     return f"{statuses}; {counted}; {opened.headers['content-type']}; {report}"
 
 
-@check(ALWAYS, "A bad body and another route are refused", "400 invalid_json; 404 Not Found")
+@check(ALWAYS, "A bad body and an unknown route are refused", "400 invalid_json; 404 Not Found")
 def refuses_bad_requests(place: Place) -> str:
     bad = requests.post(place.uri, data="hello", headers={"x-api-key": place.key}, timeout=30)
     lost = requests.post(f"{place.uri}nowhere", timeout=30)
@@ -194,7 +195,7 @@ def a_link_counts_nothing(place: Place) -> str:
     if answer.status_code != 200:
         return str(answer.status_code)
     opened = requests.get(answer.json()["url"], timeout=30)
-    report = "the report" if opened.content == before["report"] else f"not it: {opened.text}"
+    report = "the report" if opened.content == before["report"] else f"not the report: {opened.text}"
     unchanged = stored() == before
     return f"200; {report}; table and bucket {'as before' if unchanged else 'were written to'}"
 
@@ -416,7 +417,7 @@ def the_inbox_counts_files(place: Place) -> str:
     "A file that is not text is refused and tagged with the reason",
     "not_utf8, no_words, damaged_gzip; nothing is counted",
 )
-def the_inbox_refuses_what_is_no_text(place: Place) -> str:
+def the_inbox_refuses_files_that_are_not_text(place: Place) -> str:
     word = f"refused{uuid.uuid4().hex}"
     files = {
         "latin": f"{word} ".encode() + b"caf\xe9",
@@ -565,7 +566,7 @@ def without_the_page(place: Place) -> str:
 
 
 def reads(origin: str, url: str) -> str:
-    """Whether a browser lets a page of that origin read the response from `url`."""
+    """"allowed" if a browser lets a page of that origin read the response from `url`."""
     answer = requests.get(url, headers={"Origin": origin}, timeout=30)
     answer.raise_for_status()
     allowed = answer.headers.get("access-control-allow-origin", "not allowed")
@@ -697,7 +698,7 @@ def left(place: Place, name: str) -> dict[str, list[str]]:
 
 
 def brief(text: str) -> str:
-    """A long text on one line. Of Terraform's output, only the errors or else the planned changes."""
+    """Shorten a text to one line. Of Terraform's output, keep the errors or, without errors, the changes."""
     text = text.replace("│", " ")
     if "Error: " in text:
         text = text[text.index("Error: ") :]

@@ -99,7 +99,7 @@ class Place(ABC):
         return requests.get(f"{self.uri}report", headers=headers, timeout=60)
 
     def eventually(self, see: Callable[[], Seen], agrees: Callable[[Seen], bool]) -> Seen:
-        """Call `see` until its result agrees or `patience_seconds` are over. Return the last result."""
+        """Call `see` until its result agrees or `patience_seconds` have passed. Return the last result."""
         until = time.monotonic() + self.patience_seconds
         while not agrees(seen := see()) and time.monotonic() < until:
             time.sleep(self.pause_seconds)
@@ -203,7 +203,7 @@ class Emulated(Place):
     def log(self, function: str) -> list[str]:
         return self.product.functions[function].log
 
-    def serve_anew(self) -> None:
+    def restart(self) -> None:
         """Serve with new function instances, and read the stream from its beginning."""
         self._stop()
         assert self.product

@@ -30,14 +30,15 @@ from bench.simulation.virtual import Aside, Clock
 from bench.timing.designs import SETTINGS
 
 WARM_UP_SECONDS = 2.0
-"""Earlier requests are not counted: token buckets begin empty, and the first requests meet no others."""
+"""Earlier requests are not counted: token buckets begin with a single token, and the first requests have
+no concurrent ones."""
 
 
 Tally = Callable[[Mapping[str, int], Work], object]
 
 
 def product(instance: Instance) -> Tally:
-    """The product's code on an instance of the model. Only this function depends on its signature."""
+    """The product's code on an instance of the model. Only this function depends on Ranking's signature."""
     aside = Aside(instance.clock)
     return ranking.Ranking(instance, instance, SETTINGS.scan_up_to_words, aside).tally
 

@@ -22,7 +22,7 @@ def _others() -> tuple[list[str], list[float]]:
 
 @cache
 def _prose() -> list[str]:
-    """Two million words without HOT, including 99 of 100 words of the vocabulary."""
+    """Two million words without HOT. They include 99 % of the vocabulary."""
     others, weights = _others()
     return random.Random(0).choices(others, cum_weights=weights, k=2_000_000)
 

@@ -16,7 +16,8 @@ DESIGNS = {
 
 
 def usd_per_million(seen: Seen, times: Times) -> list[float]:
-    """By service, in the order of SERVICES, and in all. The function has a whole vCPU, as this machine."""
+    """USD by service, in the order of SERVICES, and their sum. The function has a whole vCPU, like the
+    measured process."""
     usd = prices.usd(
         seconds=times.wall / 1000,
         write_units=seen.write_units,

@@ -48,7 +48,7 @@ class OneAfterTheOther:
     def __init__(self, counts: ranking.Counts) -> None:
         import botocore.session
 
-        self._session: Any = botocore.session.get_session()  # one, as boto3.client() has
+        self._session: Any = botocore.session.get_session()  # one for all clients, as with boto3.client()
         self.scan = counts.scan
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
@@ -89,7 +89,7 @@ class Seen:
     read_units: float
     write_units: int
     cpu_ms: float
-    """CPU time of the fake AWS, which is no bottleneck while this is well below the time of a request."""
+    """CPU time of the fake AWS. If it is well below the time of a request, the fake is no bottleneck."""
 
     def each_of(self, requests: int) -> "Seen":
         """The share of one of `requests` equal requests."""

@@ -176,7 +176,7 @@ def joined(chunks: bytes) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """A protocol, as asyncio's streams would take as long for a call as the client under test."""
+    """Uses an asyncio protocol, because asyncio's streams would take as long per call as the measured client."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud

@@ -1,4 +1,4 @@
-"""The plots that the README shows: docs/plots/*.svg."""
+"""The plots that docs/performance.md shows: docs/plots/*.svg."""
 
 from collections.abc import Iterable
 from pathlib import Path
