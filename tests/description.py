@@ -43,7 +43,8 @@ SCHEMAS: Json = DESCRIPTION["components"]["schemas"]
 
 @dataclass(frozen=True)
 class Example:
-    """An answer, and the difference of its request from a plain one (None: no request causes it)."""
+    """An example of an answer. `request` is its x-request: how the request that gets this answer differs
+    from a plain one. It is None if no single request gets this answer."""
 
     operation: str
     status: int
@@ -61,7 +62,7 @@ class Example:
 
     @property
     def body(self) -> bytes | None:
-        """The request's own body, `a×3` written out."""
+        """The body in x-request, with `a×3` expanded to `aaa`."""
         body = (self.request or {}).get("body")
         if body is None:
             return None

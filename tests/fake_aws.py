@@ -152,13 +152,13 @@ class Exchange(BaseHTTPRequestHandler):
         parameters = json.loads(self._body())
         if "Data" in parameters:
             parameters["Data"] = b64decode(parameters["Data"])
-        self._meet(operation, parameters)
+        self._respond(operation, parameters)
 
     def do_GET(self) -> None:
         if self._is_tagging:
-            self._meet("GetObjectTagging", self._object())
+            self._respond("GetObjectTagging", self._object())
         else:
-            self._meet("GetObject", self._object("Range"))
+            self._respond("GetObject", self._object("Range"))
 
     def do_PUT(self) -> None:
         body = self._body()
@@ -167,7 +167,7 @@ class Exchange(BaseHTTPRequestHandler):
                 {"Key": unescape(key), "Value": unescape(value)}
                 for key, value in _TAG.findall(body.decode())
             ]
-            self._meet("PutObjectTagging", self._object() | {"Tagging": {"TagSet": tags}})
+            self._respond("PutObjectTagging", self._object() | {"Tagging": {"TagSet": tags}})
             return
         prefix = "x-amz-meta-"
         metadata = {
@@ -176,7 +176,7 @@ class Exchange(BaseHTTPRequestHandler):
             if name.lower().startswith(prefix)
         }
         conditions = self._object("If-Match", "If-None-Match")
-        self._meet("PutObject", conditions | {"Body": body, "Metadata": metadata})
+        self._respond("PutObject", conditions | {"Body": body, "Metadata": metadata})
 
     @property
     def _query(self) -> dict[str, list[str]]:
@@ -202,7 +202,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.end_headers()
         return self.rfile.read(int(self.headers["Content-Length"]))
 
-    def _meet(self, operation: str, parameters: dict[str, Any]) -> None:
+    def _respond(self, operation: str, parameters: dict[str, Any]) -> None:
         self.operation, self.parameters = operation, parameters
         effect = self.server.fault(operation)
         if effect:
@@ -211,7 +211,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.reply(*self.take_effect())
 
     def handle_expect_100(self) -> bool:
-        return True  # `_body` sends it, as the client may not wait for it
+        return True  # `_body` sends 100 Continue, as the client may not wait for it
 
     def log_message(self, *_: Any) -> None:
         pass

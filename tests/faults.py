@@ -36,7 +36,7 @@ def afterwards(effect: Effect) -> Effect:
 
 
 def unreadable(exchange: Exchange) -> None:
-    """The response is not from AWS."""
+    """The call takes effect, but the response is not one of AWS."""
     exchange.take_effect()
     exchange.reply(200, {"content-type": "text/html"}, b"<html>garbage")
 
@@ -48,7 +48,7 @@ class Fault:
     always: bool = False
     """Whether every attempt of every call fails, or only the first attempt of the first call."""
     afterwards: bool = False
-    """For a kill, whether the call took effect."""
+    """For a kill: whether the call takes effect before it."""
 
 
 FAULTS = {
@@ -65,8 +65,8 @@ FAULTS = {
 }
 
 
-class Hurried(Context):
-    """An invocation that times out in 2.5 seconds."""
+class ShortTimeout(Context):
+    """The context of an invocation that times out in 2.5 seconds."""
 
     def get_remaining_time_in_millis(self) -> int:
         return 2_500
@@ -96,7 +96,7 @@ class Injector:
         return self.fault.effect if self.is_due(operation) else None
 
 
-class Mortal:
+class KillableClient:
     """Implements aws.client.Client: passes calls to `client` until the injector's fault kills the function."""
 
     def __init__(self, client: Client) -> None:
@@ -125,7 +125,7 @@ class Mortal:
 
 @contextlib.contextmanager
 def injected(
-    server: FakeAws, client: Mortal, operation: str, fault: Fault, skip: int = 0
+    server: FakeAws, client: KillableClient, operation: str, fault: Fault, skip: int = 0
 ) -> Iterator[Injector]:
     injector = Injector(operation, fault, skip)
     if fault.effect:

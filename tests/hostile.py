@@ -16,9 +16,9 @@ from wordtally.aws.connections import Timeouts
 from wordtally.aws.thin import ThinClient
 
 QUICK = Timeouts(connect_seconds=0.3, answer_seconds=0.3, idle_seconds=30)
-"""Timeout that the test provokes."""
+"""Timeouts for tests that expect the client to time out."""
 PATIENT = Timeouts(connect_seconds=20, answer_seconds=20, idle_seconds=30)
-"""Timeout for everything else, which even a busy machine must not reach."""
+"""Timeouts for all other tests, long enough for a busy machine."""
 SOON_SECONDS = 15
 """Limit for a call that ends after a timeout or deadline of a few seconds. The limit is generous, for a
 busy machine; the faults that the tests look for take longer."""
@@ -117,7 +117,7 @@ def counted(number: int) -> bytes:
 
 
 class Server:
-    """Holds the first conversation on the first connection, and so on. The last one repeats."""
+    """Holds the first conversation on the first connection, and so on. The last conversation repeats."""
 
     def __init__(self, *conversations: Conversation, tls: ssl.SSLContext | None = None) -> None:
         self.connections = 0
@@ -128,7 +128,7 @@ class Server:
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        # An IP address, so that S3's URLs are in path style; a name for its certificate.
+        # With an IP address, S3's URLs are in path style. With TLS, the certificate needs a name.
         self.url = f"https://localhost:{self.port}" if tls else f"http://127.0.0.1:{self.port}"
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]

@@ -1,4 +1,4 @@
-"""Real Terraform for the tests, which are skipped without it unless it is required."""
+"""Real Terraform for the tests. Without Terraform, they are skipped, or fail if REQUIRE_TERRAFORM is set."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What both clients of AWS do alike: retries, batches, deadlines; and botocore's errors in our terms.
+"""Behaviour that both clients of AWS share (retries, batches, deadlines), and the translation of botocore's
+errors.
 test_contract_on_moto.py, test_faults.py and test_random_walks.py run on both clients, too."""
 
 import json
@@ -79,7 +80,7 @@ AMBIGUOUS: dict[str, Conversation] = {
     "no JSON": answers(response(b"<html>busy</html>")),
     "no such field": answers(response(b"{}")),
 }
-"""Responses to a PutRecord or SendMessage that took effect."""
+"""After these responses, a client cannot know whether its PutRecord or SendMessage took effect."""
 
 
 @pytest.mark.parametrize("operation", AT_MOST_ONCE_PARAMETERS)
@@ -123,7 +124,7 @@ class TestAtMostOnce:
 
 def test_throttled_calls_are_retried_until_the_deadline_and_reported(client: MakeClient) -> None:
     retried: list[AwsError] = []
-    # More than botocore's own attempts.
+    # More attempts than botocore itself makes.
     with serving(answers(*[THROTTLE] * (MAX_ATTEMPTS + 1), GOOD)) as server:
         until = time.monotonic() + 60
         client(server.url).call_each("UpdateItem", [UPDATE], until, retried.append)
@@ -209,7 +210,7 @@ def test_connection_errors_and_unreadable_answers_are_faults(error: Exception) -
     [exceptions.NoCredentialsError(), exceptions.ParamValidationError(report="a value")],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_in_the_parameters_are_not(error: Exception) -> None:
+def test_missing_credentials_and_invalid_parameters_are_not_faults(error: Exception) -> None:
     assert sdk._translated("Scan", error) is None
 
 
@@ -221,7 +222,7 @@ def test_errors_in_the_parameters_are_not(error: Exception) -> None:
         ("InternalServerError", 500, Fault),
     ],
 )
-def test_refusals_keep_their_code_and_their_meaning(
+def test_refusals_keep_their_code_and_become_errors_of_the_right_class(
     code: str, status: int, kind: type[AwsError]
 ) -> None:
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}

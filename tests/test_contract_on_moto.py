@@ -79,7 +79,7 @@ globals().update(contract.cases(OnMoto) | contract.cases(OnBotocore))
 
 
 class LargeTables(OnMoto):
-    """What the fakes need not do."""
+    """Tests of large tables, which the fakes need not pass."""
 
     def test_a_large_table_is_scanned_in_several_pages(self) -> None:
         words = {f"{number:04}{'x' * 1000}": 1 for number in range(1200)}  # over 1 MB

@@ -6,7 +6,7 @@ import time
 from unittest import mock
 
 import pytest
-from faults import Hurried
+from faults import ShortTimeout
 from hostile import (
     SOON_SECONDS,
     Conversation,
@@ -55,7 +55,7 @@ def test_the_answer_is_503_by_the_deadline(server: str, key: str | None, client:
         chosen = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24, client)
         instance = handler.application(chosen)
         started = time.monotonic()
-        answer = handler.handle(lambda: instance, event, Hurried())
+        answer = handler.handle(lambda: instance, event, ShortTimeout())
         took = time.monotonic() - started
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (503, "unavailable")
     assert took < SOON_SECONDS

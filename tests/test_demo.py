@@ -67,7 +67,7 @@ class Scripted:
     CUT_OFF = 1
 
     def __init__(self, *answers: int | tuple[int, str] | str) -> None:
-        """Each is a status, perhaps with a Retry-After, one of the constants above, or a body."""
+        """An answer is a status, a status with a Retry-After, one of the constants above, or a body."""
         self.answers = list(answers)
         self.requests: list[dict[str, Any]] = []
 
@@ -182,7 +182,7 @@ class TestPosting:
             *((body, "Is it Wordtally") for body in ("[]", "<html>", "{}", '{"message": "OK"}')),
         ],
     )
-    def test_some_answers_end_it_at_once(
+    def test_it_stops_at_once_if_a_retry_cannot_help(
         self, serve: Serve, answer: int | tuple[int, str] | str, sentence: str
     ) -> None:
         api = Scripted(answer)
@@ -191,13 +191,13 @@ class TestPosting:
         assert len(api.requests) == 1
         assert self.time.pauses == []
 
-    def test_a_server_that_never_answered_may_be_the_wrong_one(self) -> None:
+    def test_it_gives_up_soon_on_a_server_that_never_answered(self) -> None:
         poster = self.poster("http://127.0.0.1:9/")
         with pytest.raises(Stopped, match="Is the URL right"):
             poster.post("a text", "key")
         assert self.time.now() < posting.PATIENCE_AT_FIRST_SECONDS
 
-    def test_a_server_that_has_answered_may_come_back(self, serve: Serve) -> None:
+    def test_it_waits_longer_for_a_server_that_has_answered_before(self, serve: Serve) -> None:
         poster = self.poster(serve(Scripted(200, Scripted.DROPPED)))
         poster.post("a text", "key")
         with pytest.raises(Stopped, match="Still no answer"):
@@ -313,9 +313,7 @@ class TestDemo:
         shown = [line.split()[::2] for line in output.splitlines()[-10:]]
         assert shown == [[f"{times:,}", word] for word, times in expected]
 
-    def test_when_it_stops_half_way_it_reports_its_progress(
-        self, serve: Serve, tmp_path: Path
-    ) -> None:
+    def test_if_it_stops_early_it_reports_its_progress(self, serve: Serve, tmp_path: Path) -> None:
         text = tmp_path / "text.txt"
         text.write_text("word " * 5_000)
         code, _, errors = demo(text, serve(Scripted(200, 422)))
@@ -336,7 +334,7 @@ class TestDemo:
             (b"word", {"API_KEY": "漢字", "URL": ""}, "API_KEY must have 16 to 256 "),
         ],
     )
-    def test_what_it_cannot_use_is_reported_in_a_sentence_and_cannot_be_resumed(
+    def test_unusable_input_is_reported_in_one_sentence_without_advice_to_resume(
         self, tmp_path: Path, content: bytes | None, variables: dict[str, str], sentence: str
     ) -> None:
         file = tmp_path / "text.txt"

@@ -114,7 +114,7 @@ def callers(deployment: Emulated, service: str) -> list[Any]:
 
 @contextmanager
 def revoked(deployment: Emulated, statement: Any) -> Iterator[None]:
-    """Without one of the statements that `callers` returns."""
+    """In this context, the alias's policy lacks `statement`, which is one that `callers` returned."""
     functions, condition = deployment.client("lambda"), statement["Condition"]
     statement_id = {**alias(deployment), "StatementId": statement["Sid"]}
     functions.remove_permission(**statement_id)
@@ -146,7 +146,7 @@ class AnyDeployment:
     """Tests for every configuration. A subclass provides the fixture `deployment`."""
 
     @pytest.mark.parametrize("check", checks.ALWAYS, ids=str)
-    def test_what_every_deployment_does(self, deployment: Emulated, check: Check) -> None:
+    def test_checks_of_every_deployment(self, deployment: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(deployment)), seen
 
     def test_nothing_is_deprecated(self, deployment: Emulated) -> None:
@@ -167,8 +167,8 @@ class AnyDeployment:
         taken = set()
 
         def works() -> bool:
-            """Use every permission: no report, the first one, the next one, URLs of both kinds, and the
-            other ways to post."""
+            """Use every permission: request a link without and with a report, publish a first and a second
+            report, post under a key, open the link, and use the inbox and the stream if they are on."""
             s3.delete_object(Bucket=bucket, Key="top.json")
             once = {"idempotency-key": uuid.uuid4().hex}
             life: list[tuple[int, Callable[[], requests.Response]]] = [
@@ -308,7 +308,7 @@ class TestEverythingOn(AnyDeployment):
         return everything
 
     @pytest.mark.parametrize("check", checks.OPTIONS, ids=str)
-    def test_what_the_options_do(self, everything: Emulated, check: Check) -> None:
+    def test_checks_of_the_options(self, everything: Emulated, check: Check) -> None:
         assert check.agrees(seen := check.see(everything)), seen
 
     def test_files_and_records_count_once_however_often_they_are_delivered(

@@ -1,4 +1,4 @@
-"""The Markdown files say what is so."""
+"""The Markdown files agree with the code."""
 
 import ast
 import json
@@ -26,7 +26,7 @@ DOCUMENTS = {
 
 
 def section(file: str, title: str) -> str:
-    """What stands under a heading, up to the next one."""
+    """The text under a heading, up to the next heading."""
     after = re.split(rf"^#+ {re.escape(title)}\n", DOCUMENTS[file], maxsplit=1, flags=re.M)[1]
     return re.split(r"^#+ ", after, maxsplit=1, flags=re.M)[0]
 
@@ -78,7 +78,7 @@ def test_routes_are_those_of_the_api() -> None:
 
 
 def test_every_answer_of_the_api_is_documented() -> None:
-    """As app/openapi.yaml has them, which test_openapi.py holds against the code."""
+    """The table has the answers of app/openapi.yaml, which test_openapi.py compares with the code."""
     text = section("docs/api.md", "Answers")
     answers = [(int(status), code.strip("`")) for status, code, _ in rows(text)]
     assert [status for status, code in answers if code == "—"] == [200, 202]
@@ -126,7 +126,7 @@ def test_every_document_is_in_an_index() -> None:
     assert [file for file in DOCUMENTS if (ROOT / file).resolve() not in paths] == []
 
 
-def test_the_readme_is_short_and_leads_to_what_to_edit() -> None:
+def test_the_readme_is_short_and_links_to_the_table_of_edits() -> None:
     readme = DOCUMENTS["README.md"]
     assert len(readme.splitlines()) <= 200
     assert "(CONTRIBUTING.md#to-change-x-edit-y)" in readme
@@ -145,7 +145,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 
 def names_of(file: str) -> set[str]:
-    """What can be named as `file::name`: dotted names of Python, blocks and locals of Terraform,
+    """The names that documents may use as `file::name`: dotted names of Python, blocks and locals of Terraform,
     constants of JavaScript, variables of CSS."""
     text = (ROOT / file).read_text(encoding="utf-8")
     if file.endswith(".py"):
@@ -175,7 +175,7 @@ CHANGES = rows(section("CONTRIBUTING.md", "To change X, edit Y"))
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
-def test_what_to_edit_exists(change: list[str]) -> None:
+def test_each_file_and_symbol_to_edit_exists(change: list[str]) -> None:
     _, edit, tests = change
     places = re.findall(r"`([\w/.-]+\.\w+)(?:::([\w.-]+))?`", edit)
     assert places
@@ -185,7 +185,7 @@ def test_what_to_edit_exists(change: list[str]) -> None:
     assert all((ROOT / test.strip("`")).is_file() for test in tests.split(", "))
 
 
-def test_what_readers_look_for_is_in_the_table() -> None:
+def test_the_table_has_the_changes_that_readers_look_for() -> None:
     assert [change for change, _, _ in CHANGES if change.startswith("the status of an error")]
     changes = " ".join(change for change, _, _ in CHANGES)
     for sought in ("ten", "slow requests", "colours", "markers", "format of the stream"):
@@ -210,7 +210,7 @@ def test_the_newest_release_is_the_version_of_the_code() -> None:
     )
 
 
-def test_the_example_of_a_log_line_is_of_this_version() -> None:
+def test_the_example_of_a_log_line_has_this_version_and_all_figures() -> None:
     text = section("docs/operate.md", "Log")
     (line,) = re.findall(r"^```json\n(.*)\n```$", text, flags=re.M)
     example = json.loads(line)
@@ -236,11 +236,11 @@ def test_actions_of_ci_are_pinned_by_commit() -> None:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v[0-9.]+", used)
 
 
-def test_security_says_nothing_without_a_test() -> None:
+def test_each_row_of_security_names_a_test() -> None:
     table = rows(SECURITY)
     assert len(table) >= 8
     for visitor, _, _, tests in table:
-        assert TEST.findall(tests), f"nothing shows what stops {visitor}"
+        assert TEST.findall(tests), f"no test is named for {visitor}"
 
 
 FIGURE = r"\d+(?:,\d{3})*(?:\.\d+)?"
@@ -250,14 +250,14 @@ def measured() -> set[str]:
     return set(re.findall(FIGURE, DOCUMENTS["docs/bench.md"]))
 
 
-def test_the_figures_are_those_of_the_last_bench() -> None:
+def test_the_figures_in_performance_are_those_of_the_last_bench() -> None:
     text = section("docs/performance.md", "Measured")
     shown = re.findall(FIGURE, re.sub(r"\]\([^)]*\)|`[^`]*`", "", text))
     assert len(shown) > 50
     assert set(shown) - measured() == set()
 
 
-def test_the_results_of_the_simulation_are_those_it_prints() -> None:
+def test_the_results_in_scale_are_those_that_the_simulation_printed() -> None:
     text = DOCUMENTS["docs/scale.md"]
     for title in ("Today's design under load", "The stream"):
         for row in rows(text.split(f"## {title}", 1)[1]):

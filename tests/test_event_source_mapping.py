@@ -14,8 +14,8 @@ STREAM = "records"
 
 
 class Stream:
-    """A stream, and a function that fails for the records in `fails`. Records have only names, which are
-    their partition keys."""
+    """A stream, and a function that fails for the records named in `fails`. The name of a record is its
+    partition key."""
 
     def __init__(self, kinesis: Any) -> None:
         self.kinesis = kinesis
@@ -94,7 +94,7 @@ def test_within_the_window_records_are_gathered(stream: Stream) -> None:
     assert stream.calls == [["a", "b", "c"]]
 
 
-def test_a_batch_that_fails_is_bisected_and_the_rest_ends_in_the_queue(stream: Stream) -> None:
+def test_a_failing_batch_is_bisected_and_the_bad_record_ends_in_the_queue(stream: Stream) -> None:
     stream.put("a", "b", "bad", "c")
     stream.fails = {"bad"}
     steps(stream.mapping(), lambda: ["c"] in stream.calls)

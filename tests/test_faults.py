@@ -14,7 +14,7 @@ import fake_aws
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import FakeAws
-from faults import FAULTS, Hurried, Killed, Mortal, injected
+from faults import FAULTS, KillableClient, Killed, ShortTimeout, injected
 from on_fakes import stored
 from test_inbox import notification
 from test_stream import event as records
@@ -51,7 +51,7 @@ class Product:
         self.server = server
         self.client = client
         settings = replace(SETTINGS, aws_client=client)
-        self.clients = [Mortal(handler.client(settings)) for _ in range(2)]
+        self.clients = [KillableClient(handler.client(settings)) for _ in range(2)]
 
     def begin(self) -> None:
         """Start with empty storage and new instances."""
@@ -71,7 +71,7 @@ class Product:
         return self.respond(instance, event)
 
     def link(self, instance: handler.Application) -> tuple[int, str | None] | None:
-        """Return the same for GET /report."""
+        """Send GET /report. Return the same as `send`."""
         return self.respond(instance, {"routeKey": "GET /report"})
 
     def respond(
@@ -84,10 +84,10 @@ class Product:
         return answer["statusCode"], json.loads(answer["body"]).get("code")
 
     @contextlib.contextmanager
-    def meeting(self, operation: str, fault: str, skip: int = 0) -> Iterator[None]:
-        """The fault happens in this context."""
+    def fault_in(self, operation: str, fault: str, skip: int = 0) -> Iterator[None]:
+        """Inject the fault into `operation` in this context. Fail if the fault does not happen."""
         if FAULTS[fault].always:
-            self.context = Hurried  # throttled calls are retried until the deadline
+            self.context = ShortTimeout  # throttled calls are retried until the deadline
         with injected(self.server, self.clients[0], operation, FAULTS[fault], skip) as injector:
             yield
         self.context = Context
@@ -103,9 +103,11 @@ class Product:
             return False
         return True
 
-    def invoke_with(self, event: dict[str, Any], operation: str, skip: int, fault: str) -> None:
-        """The first invocation, which meets a fault."""
-        with self.meeting(operation, fault, skip):
+    def invoke_with_fault(
+        self, event: dict[str, Any], operation: str, skip: int, fault: str
+    ) -> None:
+        """Invoke the function with a fault. If it is killed or always throttled, it must not succeed."""
+        with self.fault_in(operation, fault, skip):
             succeeded = self.invoke(self.one, event)
         if fault == "throttled always" or fault.startswith("killed"):
             assert not succeeded
@@ -186,7 +188,7 @@ def without_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
 
 
 def with_a_key(operation: str, fault: str) -> tuple[Any, set[str], bool]:
-    """The same for a text with a key, before the retry."""
+    """Like `without_a_key`, for a text with a key, before the retry."""
     adding = operation == "TransactWriteItems"
     if fault == "throttled always":
         return BUSY, {NONE if adding else ALL}, adding
@@ -218,9 +220,9 @@ CALLS = {
 }
 
 
-def test_each_row_of_the_table_is_shown() -> None:
-    shown = {row_of(operation, fault) for operation in CALLS[False] for fault in FAULTS}
-    assert set(documented()) == shown
+def test_each_row_of_the_table_is_tested() -> None:
+    tested = {row_of(operation, fault) for operation in CALLS[False] for fault in FAULTS}
+    assert set(documented()) == tested
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -235,7 +237,7 @@ def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> Non
     status, may_be_counted, shown = expected(operation, fault)
 
     one = product.scanning if operation == "Scan" else product.one
-    with product.meeting(operation, fault):
+    with product.fault_in(operation, fault):
         answered = product.send(one, POSTED, key)
     # botocore retries after an unreadable answer of S3. The retry then finds its own write.
     assert answered == status or (
@@ -268,9 +270,9 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
     before = stored(product.server.table, product.server.bucket)
     product.server.table.calls.clear()
     product.server.bucket.calls.clear()
-    with product.meeting("GetObject", fault):
+    with product.fault_in("GetObject", fault):
         answered = product.link(product.one)
-    # As for a read in the table of docs/api.md.
+    # The same status as for a read without a key, in the table of docs/api.md.
     status, _, _ = without_a_key("GetObject", fault)
     assert answered == (good if status == OK else status)
     assert product.link(product.one) == good
@@ -279,7 +281,7 @@ def test_fault_of_a_link(product: Product, good: tuple[int, str | None], fault: 
     assert set(product.server.bucket.calls) == {"GetObject"}
 
 
-def kept_of(table: dict[str, int], text: dict[str, int]) -> bool:
+def no_word_is_partial(table: dict[str, int], text: dict[str, int]) -> bool:
     """Whether each word of a text is in the table completely or not at all."""
     return all(table.get(word, 0) in (0, times) for word, times in text.items())
 
@@ -305,8 +307,8 @@ def test_fault_of_a_file(product: Product, operation: str, skip: int, fault: str
         Bucket=fake_aws.INBOX, Key="a file", Body=b"Tea: x x x, tea cup", Tagging="mine=1"
     )
     event = notification("a+file", versionId=uploaded["VersionId"])
-    product.invoke_with(event, operation, skip, fault)
-    assert kept_of(product.table(), FILE)
+    product.invoke_with_fault(event, operation, skip, fault)
+    assert no_word_is_partial(product.table(), FILE)
     for instance in (product.other, product.one):
         assert product.invoke(instance, event)
         assert product.table() == FILE
@@ -340,8 +342,8 @@ def test_fault_of_a_batch(product: Product, operation: str, skip: int, fault: st
     data = [encode(PLAIN, None), b"rubbish", encode(KEYED, marker), encode(PLAIN, None)]
     sent = [(str(number), each) for number, each in enumerate(data, 9)]
     plain = {word: 2 * times for word, times in PLAIN.items()}
-    product.invoke_with(records(*sent), operation, skip, fault)
-    assert kept_of(product.table(), KEYED | plain)
+    product.invoke_with_fault(records(*sent), operation, skip, fault)
+    assert no_word_is_partial(product.table(), KEYED | plain)
     # A retry may have other boundaries.
     for cut in (sent[:2], sent[:3], sent, sent[1:]):
         assert product.invoke(product.other, records(*cut))
@@ -357,7 +359,7 @@ def test_fault_of_a_text_that_is_accepted(product: Product, fault: str) -> None:
     retries."""
     headers = {"prefer": "respond-async", "idempotency-key": "key"}
     event = {"headers": headers, "body": json.dumps({"parameter": POSTED})}
-    with product.meeting("PutRecord", fault):
+    with product.fault_in("PutRecord", fault):
         answered = product.respond(product.one, event)
     accepted = (202, None)
     if fault.startswith("killed"):

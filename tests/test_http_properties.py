@@ -51,7 +51,7 @@ HEADERS = st.none() | st.dictionaries(
 )
 
 
-def assert_of_the_contract(product: Product, status: int, body: str) -> None:
+def assert_conforms(product: Product, status: int, body: str) -> None:
     check("POST /", status, json.loads(body))
     assert status in (200, 400)
     assert bool(product.calls) == (status == 200)
@@ -61,7 +61,7 @@ def assert_of_the_contract(product: Product, status: int, body: str) -> None:
 def test_the_answer_to_any_event_conforms_to_the_contract(others: Event, event: Event) -> None:
     product = Product()
     answer = product.respond({**others, **event})
-    assert_of_the_contract(product, answer["statusCode"], answer["body"])
+    assert_conforms(product, answer["statusCode"], answer["body"])
     assert answer["headers"] == http.HEADERS
 
 
@@ -120,7 +120,7 @@ def test_the_answer_to_any_bytes_conforms_to_the_contract(
         },
         start_response,
     )
-    assert_of_the_contract(product, status, answer.decode())
+    assert_conforms(product, status, answer.decode())
 
 
 @given(TEXTS)

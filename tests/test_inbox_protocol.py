@@ -9,7 +9,7 @@ lane fails.
 
 In every state, no word is counted twice, and the words of a file are counted and in the report once a
 notification of the file has succeeded. From every state, all deliveries are killed and Lambda retries the
-other files: then each file is counted exactly once and the report is exact.
+files without success so far: then each file is counted exactly once and the report is exact.
 """
 
 import json
@@ -37,7 +37,7 @@ from wordtally.ways_in.inbox import Abandoned, Inbox, Upload
 from wordtally.work import Work
 
 Announcement = tuple[str, bool]
-"""A file, and whether its words are written in reverse order, as the real writes are concurrent."""
+"""A file, and whether its words are written in reverse order: real writes are concurrent, in any order."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class Client:
         raise NotImplementedError
 
     def include(self, write: Callable[[], dict[str, int]], work: Work) -> None:
-        """As ranking.Ranking does."""
+        """Replaces ranking.Ranking.include: write, then publish."""
         self.do("publish", json.dumps(sorted(write())))
 
 
 class Files:
-    """Implements inbox.Files. Reading and tagging are no steps, as their moment does not matter."""
+    """Implements inbox.Files. Reading and tagging are not steps, as their timing does not matter."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self.files = files

@@ -40,7 +40,9 @@ def interpreters() -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_unit_tests_pass_under_each(record_property: Callable[[str, object], None]) -> None:
+def test_the_unit_tests_pass_under_each_interpreter(
+    record_property: Callable[[str, object], None],
+) -> None:
     found = interpreters()
     assert found
     for version, executable in found.items():

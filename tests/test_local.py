@@ -119,7 +119,9 @@ class TestEvents:
         expected = ("hello", False) if is_text else ("aGVsbG8=", True)
         assert (event["body"], event["isBase64Encoded"]) == expected
 
-    def test_no_body_is_no_body(self, url: str, function: Recorder) -> None:
+    def test_a_request_without_a_body_has_an_event_without_one(
+        self, url: str, function: Recorder
+    ) -> None:
         requests.post(url, timeout=10)
         assert "body" not in function.events[0]
 
@@ -150,9 +152,9 @@ class TestEvents:
             b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffff\r\nhush-text\r\n",
             b"Content-Length: 100\r\n\r\nhush-text",
         ],
-        ids=["chunks that are none", "chunks beyond measure", "cut off"],
+        ids=["malformed chunk", "absurdly large chunk", "cut off"],
     )
-    def test_a_broken_body_is_400_not_logged_and_the_connections_end(
+    def test_a_broken_body_gets_400_is_not_logged_and_ends_the_connection(
         self, url: str, function: Recorder, capfd: pytest.CaptureFixture[str], body: bytes
     ) -> None:
         answer = exchange(url, b"POST / HTTP/1.1\r\nHost: h\r\n" + body)
@@ -223,10 +225,10 @@ class TestAuthorizer:
             ("right", FunctionError(), 500),
         ],
     )
-    def test_only_if_it_accepts_the_key_the_function_is_called(
+    def test_the_function_is_called_only_if_the_authorizer_accepts_the_key(
         self, serve: Serve, key: str | None, verdict: Any, status: int
     ) -> None:
-        """It sees the request without its body, and is not called for a request without a key."""
+        """The authorizer gets the request without its body, and is not called if there is no key."""
         function, authorizer = Recorder(OK), Recorder(verdict)
         url = serve(Gateway({"POST /": Route(function, authorizer)}))
         headers = {"X-Api-Key": key} if key else {}
@@ -251,13 +253,13 @@ class TestThrottling:
         now = 60.0  # the bucket holds no more than a burst
         assert [bucket.admits() for _ in range(4)] == [True, True, True, False]
 
-    def test_concurrent_requests_share_its_tokens(self) -> None:
+    def test_concurrent_requests_share_the_tokens(self) -> None:
         bucket = Throttle(rate_per_second=1, burst=50, clock=lambda: 0.0)
         with ThreadPoolExecutor(8) as pool:
             admitted = list(pool.map(lambda _: bucket.admits(), range(200)))
         assert admitted.count(True) == 50
 
-    def test_a_request_over_the_limits_is_429_and_reaches_nothing(self, serve: Serve) -> None:
+    def test_a_request_over_the_limits_is_429_and_calls_no_function(self, serve: Serve) -> None:
         function, authorizer = Recorder(OK), Recorder({"isAuthorized": True})
         throttle = Throttle(rate_per_second=1, burst=2, clock=lambda: 0.0)
         url = serve(Gateway({"POST /": Route(function, authorizer)}, throttle=throttle))
@@ -314,7 +316,7 @@ class TestLog:
         assert len(set(ids)) == 8
         assert {line["number"]: line["requestId"] for line in requests} == dict(enumerate(ids))
 
-    def test_the_id_in_the_answer_to_an_unexpected_error_finds_its_trace(
+    def test_the_id_in_the_answer_to_an_unexpected_error_is_in_the_log_with_the_trace(
         self, serve: Serve, lines: Lines
     ) -> None:
         log_to_stdout()
@@ -392,7 +394,7 @@ class TestProduct:
         return requests.post(url, json={"parameter": text}, timeout=60)
 
     def test_concurrent_clients_get_an_exact_report(self, product: str) -> None:
-        """8 clients with their own words make 15 requests each. All of the top ten are their words."""
+        """8 clients with their own words make 15 requests each. The top ten contain only their words."""
         words = [f"shared{number}" for number in range(12)]
 
         def client(first: int) -> Counter[str]:
@@ -457,7 +459,7 @@ class TestMakeRun:
         report = subprocess.run(["curl", "-s", url], capture_output=True, text=True, check=True)
         assert json.loads(report.stdout)["top10words"][0] == {"word": "hello", "times": 1}
 
-    def test_neither_a_proxy_nor_a_profile_of_the_user_is_in_the_way(
+    def test_proxies_and_aws_profiles_of_the_user_are_ignored(
         self, make_run: MakeRun, tmp_path: Path
     ) -> None:
         (tmp_path / "config").write_text("[default]\nignore_configured_endpoint_urls = true\n")
@@ -489,7 +491,7 @@ class TestMakeRun:
                 output, _ = process.communicate(timeout=20)
                 assert (output, process.returncode) == (f"{sentence}\n", 1)
 
-    def test_with_a_key_others_are_refused_and_logs_are_a_line_per_request_without_the_text(
+    def test_only_the_key_is_accepted_and_the_log_has_one_line_without_key_and_text(
         self, make_run: MakeRun
     ) -> None:
         process = make_run(API_KEY="hush-key-of-24-characters")
@@ -531,7 +533,7 @@ class TestKey:
 
 class TestMake:
     @pytest.mark.parametrize("how", ["argument", "environment"])
-    def test_a_dollar_in_a_key_is_a_dollar(self, how: str, tmp_path: Path) -> None:
+    def test_a_dollar_sign_in_a_key_is_not_expanded(self, how: str, tmp_path: Path) -> None:
         (tmp_path / "show.mk").write_text("show:\n\t@printf '%s' \"$$API_KEY\"\n")
         key = "pa$$word$x'\"#"
         arguments = [f"API_KEY={key}"] if how == "argument" else []

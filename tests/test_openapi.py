@@ -1,4 +1,4 @@
-"""app/openapi.yaml says what is so."""
+"""app/openapi.yaml agrees with the product."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def test_its_version_is_that_of_the_code() -> None:
     assert DESCRIPTION["info"]["version"] == __version__
 
 
-def test_its_codes_are_those_of_the_code() -> None:
+def test_its_error_codes_are_those_of_errors_py() -> None:
     code = {
         error.code: error.status
         for error in vars(errors).values()
@@ -53,7 +53,7 @@ def test_its_codes_are_those_of_the_code() -> None:
         assert described == {code for code, status in ERRORS.items() if status in statuses}
 
 
-def test_its_limit_is_that_of_the_code() -> None:
+def test_its_limit_on_a_text_is_that_of_the_code() -> None:
     assert SCHEMAS["Text"]["properties"]["parameter"]["maxLength"] == http.MAX_CHARACTERS
 
 
@@ -72,12 +72,12 @@ def everywhere(function: Function) -> dict[str, Route]:
 
 
 def broken(error: str) -> dict[str, Route]:
-    """To the product's function, whose first call of AWS is answered with `error`."""
+    """Routes to the product's function. AWS answers its first call with `error`."""
     return everywhere(Product(error).function)
 
 
 def misconfigured() -> dict[str, Route]:
-    """To the product's function without its settings."""
+    """Routes to the product's function without its settings."""
 
     def handle(event: Event, context: Any) -> http.Answer:
         return handler.handle(
@@ -112,10 +112,11 @@ SITUATIONS: dict[str, Callable[[], dict[str, Route]]] = {
     "internal_server_error": lambda: everywhere(Failing(FunctionError())),
     "service_unavailable": lambda: everywhere(Failing(FunctionTimeout())),
 }
-"""Where an answer needs more than its request: the routes of the API that gives it."""
+"""For answers that depend on more than the request: the routes of an API that gives the answer, by the
+name of the example."""
 
 
-def test_its_operations_are_the_routes_and_a_key_guards_those_that_say_so() -> None:
+def test_its_operations_are_the_routes_and_those_with_security_need_a_key() -> None:
     routes = server.routes("the right key")
     assert set(RESPONSES) == set(routes)
     for operation, responses in RESPONSES.items():
@@ -127,15 +128,15 @@ def test_its_operations_are_the_routes_and_a_key_guards_those_that_say_so() -> N
 
 @pytest.mark.parametrize(
     "example",
-    # 429 needs more requests than one: TestThrottling in test_local.py sends them.
+    # A single request never gets 429. TestThrottling in test_local.py sends several.
     [example for example in EXAMPLES if example.status not in (200, 429)],
     ids=str,
 )
-def test_the_example_of_an_answer_is_what_its_request_gets(
+def test_each_example_of_an_answer_is_a_real_answer(
     example: Example, product: str, serve: Callable[[Any], str]
 ) -> None:
     situation = SITUATIONS.get(example.name)
-    assert situation or example.request, "nothing makes this answer come"
+    assert situation or example.request, "no request and no situation gets this answer"
     request = example.request or {}
     body = GOOD if example.operation == "POST /" and example.body is None else example.body
     answer = requests.request(
@@ -145,7 +146,7 @@ def test_the_example_of_an_answer_is_what_its_request_gets(
         headers={"Content-Type": "application/json", **request.get("headers", {})},
         timeout=10,
     )
-    # The request id is another one each time.
+    # The request id differs each time.
     replaced = {"request_id": example.answer["request_id"]} if "request_id" in answer.json() else {}
     assert (answer.status_code, {**answer.json(), **replaced}) == (example.status, example.answer)
     described = RESPONSES[example.operation][example.status].get("headers", {})
@@ -157,7 +158,7 @@ def test_the_example_of_an_answer_is_what_its_request_gets(
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_examples_of_answers_are_of_their_schemas(example: Example) -> None:
+def test_examples_of_answers_match_their_schemas(example: Example) -> None:
     check(example.operation, example.status, example.answer)
 
 

@@ -169,7 +169,7 @@ class TestTheReport:
         here.pass_seconds(40)
         assert len(here.requested("GET", "/report")) > 1
 
-    def test_a_report_that_was_deleted_is_no_report(self, product: str, visit: Open) -> None:
+    def test_a_deleted_report_is_shown_as_missing(self, product: str, visit: Open) -> None:
         here = visit(product).open(clock=True)
         expect(here.page.locator("#report")).to_be_visible()
         here.answer("**/report", status=404, json={"error": "", "code": "no_report"})
@@ -177,7 +177,7 @@ class TestTheReport:
         expect(here.page.locator("#report-missing")).to_be_visible()
         expect(here.page.locator("#report")).to_be_hidden()
 
-    def test_hostile_words_are_text(self, product: str, visit: Open) -> None:
+    def test_hostile_words_are_shown_as_text(self, product: str, visit: Open) -> None:
         hostile = [
             ("<img src=x onerror=alert(1)>", 5),
             ("\u202eevil\u2066", 4),
@@ -195,7 +195,7 @@ class TestTheReport:
         assert names.nth(1).evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
         assert names.nth(3).evaluate("e => e.scrollWidth > e.clientWidth")
         assert names.nth(3).get_attribute("title") == "w" * 1024
-        # No row is higher than another, and no bar begins elsewhere.
+        # All bars start at the same position, and all have the same height.
         assert len({(bar["x"], bar["height"]) for bar in here.bars()}) == 1
 
 
@@ -244,7 +244,7 @@ class TestPosting:
         assert page.locator("#posting").is_hidden()
         assert len(idempotency_keys(here)) == 15
 
-    def test_an_answer_that_is_lost_counts_nothing_twice(self, fresh: str, visit: Open) -> None:
+    def test_a_text_whose_answer_is_lost_is_counted_once(self, fresh: str, visit: Open) -> None:
         here = visit(fresh).open()
 
         def lose(route: Route) -> None:
@@ -426,7 +426,9 @@ TEXTS = {
 
 class TestPieces:
     @pytest.mark.parametrize("name", TEXTS)
-    def test_they_hold_the_same_words(self, name: str, product: str, visit: Open) -> None:
+    def test_they_contain_the_words_of_the_whole_text(
+        self, name: str, product: str, visit: Open
+    ) -> None:
         text = TEXTS[name]
         pieces = visit(product).open().page.evaluate("text => cut(text)", text)
         assert all(len(piece) <= http.MAX_CHARACTERS for piece in pieces)
@@ -491,7 +493,7 @@ class TestTheKey:
         assert here.page.input_value("#text") == "my private letter"
         assert here.page.input_value("#key") == ""
 
-    def test_a_text_waits_for_it(self, guarded: str, visit: Open) -> None:
+    def test_a_posted_text_waits_for_the_key(self, guarded: str, visit: Open) -> None:
         here = visit(guarded).open()
         here.submit("keyed")
         here.reads("#pause", "Resume")
@@ -504,7 +506,7 @@ ANSWERS = [example for example in EXAMPLES if example.status >= 400]
 
 class TestSentences:
     @pytest.mark.parametrize("example", ANSWERS, ids=lambda example: example.name)
-    def test_each_answer_of_the_contract_has_one(
+    def test_each_error_of_the_contract_is_shown_as_a_sentence(
         self, example: Example, product: str, visit: Open
     ) -> None:
         here = visit(product).open()
@@ -563,7 +565,7 @@ class TestEverybody:
         tab_to("#file")
         outline = page.locator("label.button").evaluate("e => getComputedStyle(e).outlineStyle")
         assert outline == "solid"
-        # From here, a key opens the browser's own dialog.
+        # A key press would now open the browser's file dialog, so the test sets the file directly.
         page.set_input_files("#file", browsers.ROOT / "examples/alice.txt")
         here.reads("#outcome", "^Sending: [1-9]")
         expect(page.locator("#posting")).to_be_focused()  # the button is now disabled
@@ -594,12 +596,12 @@ ATTEMPTS = {
 
 
 class TestThePolicy:
-    """Code that would run, or data that would leave, if hostile input got into the page."""
+    """If hostile input got into the page, the policy would stop it from running code and sending data."""
 
     @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
     def test_it_is_blocked(self, attempt: str, product: str, browser: Browser) -> None:
         here = Visitor(browser, product).open()
-        # In a timer, because the browser restricts its debugger less than scripts.
+        # Run the attempt in a timer: the policy restricts scripts more than the debugger's own code.
         here.page.evaluate(
             f"setTimeout(() => {{ try {{ {attempt} }} finally {{ window.attempted = 1 }} }})"
         )

@@ -72,7 +72,7 @@ def test_it_expires(s3: Any, client: str) -> None:
     assert requests.get(url, timeout=10).status_code == 403
 
 
-def test_it_opens_nothing_else_and_for_no_longer(s3: Any, client: str) -> None:
+def test_it_opens_no_other_object_and_its_lifetime_cannot_be_extended(s3: Any, client: str) -> None:
     adapter = application(client).reports
     url = adapter.url(adapter.publish(REPORT, None, Work()))
     s3.put_object(Bucket=BUCKET, Key="other.json", Body=b"secret")
@@ -104,7 +104,7 @@ def set_versioning(s3: Any, status: str) -> None:
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
 
-def test_with_versioning_it_pins_what_this_request_wrote(s3: Any, client: str) -> None:
+def test_with_versioning_it_pins_the_version_that_was_published(s3: Any, client: str) -> None:
     set_versioning(s3, "Enabled")
     adapter = application(client).reports
     first = adapter.publish(REPORT, None, Work())
@@ -114,7 +114,7 @@ def test_with_versioning_it_pins_what_this_request_wrote(s3: Any, client: str) -
         assert answer.json()["top10words"][0]["times"] == times
 
 
-def test_after_versioning_was_suspended_it_pins_nothing(s3: Any, client: str) -> None:
+def test_with_suspended_versioning_it_pins_no_version(s3: Any, client: str) -> None:
     set_versioning(s3, "Enabled")
     set_versioning(s3, "Suspended")
     adapter = application(client).reports

@@ -66,7 +66,7 @@ class TestUrl:
     @pytest.mark.parametrize(
         ("age_seconds", "status"), [(EXPIRY_SECONDS - 10, 200), (EXPIRY_SECONDS + 1, 403)]
     )
-    def test_signed_for_a_week_it_ends_with_the_products_own(
+    def test_a_url_signed_for_a_week_expires_like_the_products_own(
         self, guarded: Emulated, report: str, age_seconds: int, status: int
     ) -> None:
         signer = S3SigV4QueryAuth(stolen(guarded), "s3", aws.REGION, expires=604_800)
@@ -191,7 +191,7 @@ class TestChangedInPlace:
         names = {"ApiId": api["ApiId"], "AuthorizerId": authorizer}
         assert apis.get_authorizer(**names)["AuthorizerResultTtlInSeconds"] == 30
 
-    def test_a_mistaken_key_is_refused_and_not_shown(self, changed: Emulated) -> None:
+    def test_an_invalid_key_is_refused_and_not_shown(self, changed: Emulated) -> None:
         mistaken = {
             "api_key": "fifteen-letters",
             "api_key_previous": "nearly a key that one could take",

@@ -182,12 +182,12 @@ def botocore_client(session: Any, service: str, region: str, url: str | None) ->
         ("eu-west-3", "https://example.com", "dotted.reports"),
         ("eu-west-3", "http://localhost:4566/base", "reports"),
         ("eu-west-3", "http://localhost:4566/base", "dotted.reports"),
-        # Without dots in the bucket's name, as botocore would make a host name of it and the IP address.
+        # No bucket with a dot in its name: botocore would prepend the name to the IP address.
         ("eu-west-3", "http://127.0.0.1:4566", "reports"),
         ("eu-west-3", "http://[::1]:4566", "reports"),
     ],
 )
-def test_a_presigned_url_is_botocores(
+def test_a_presigned_url_equals_botocores(
     session: Any, region: str, url: str | None, bucket: str
 ) -> None:
     theirs = botocore_client(session, "s3", region, url)
@@ -244,7 +244,7 @@ def test_botocores_client_sends_the_same_request(
         ours = operations.request(operation, parameters)
         assert ours.body == theirs.body
         assert (ours.method, ours.path) == (theirs.method, urlsplit(theirs.url).path)
-        # This header is for clients of SQS's former protocol, which these clients do not support.
+        # Only botocore sends this header. It is for SQS's former protocol, which the product does not use.
         more = {"x-amzn-query-mode": "true"} if service == "sqs" else {}
         headers = Signer(who, REGION, service, now).headers(
             ours.method,
@@ -336,7 +336,7 @@ VECTORS: dict[str, tuple[str, str, dict[str, str], bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_awss_test_suite(name: str) -> None:
+def test_the_signature_equals_that_of_the_aws_test_suite(name: str) -> None:
     method, query, headers, body, expected = VECTORS[name]
     now = calendar.timegm((2015, 8, 30, 12, 36, 0))
     all_headers = {"host": "example.amazonaws.com", **headers}
@@ -366,7 +366,7 @@ DATED = {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCE
         ),
     ],
 )
-def test_awss_examples_of_objects(
+def test_the_signature_equals_that_of_the_s3_api_reference(
     method: str, key: str, headers: dict[str, str], body: bytes, expected: str
 ) -> None:
     signer = Signer(S3_EXAMPLE, "us-east-1", "s3", S3_TIME)
@@ -375,7 +375,7 @@ def test_awss_examples_of_objects(
     assert signed["authorization"].endswith(f"Signature={expected}")
 
 
-def test_awss_example_of_a_presigned_url() -> None:
+def test_a_presigned_url_equals_that_of_the_s3_api_reference() -> None:
     signer = Signer(S3_EXAMPLE, "us-east-1", "s3", S3_TIME)
     query = signer.query(S3_HOST, "/test.txt", {}, 86_400)
     expected = "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"

@@ -92,7 +92,7 @@ def test_a_table_that_throttles_delays_the_stream_and_loses_nothing() -> None:
     assert outcome.exact
 
 
-def test_the_clock_reports_what_goes_wrong() -> None:
+def test_the_clock_reports_failed_tasks_and_stuck_tasks() -> None:
     def fail() -> None:
         clock.sleep(1)
         raise ZeroDivisionError
@@ -109,7 +109,7 @@ def test_the_clock_reports_what_goes_wrong() -> None:
         clock.run()
 
 
-def test_it_assumes_what_is_deployed() -> None:
+def test_its_assumptions_match_the_deployment() -> None:
     with (ROOT / "variables.tf").open() as opened:
         variables = {
             name.strip('"'): body

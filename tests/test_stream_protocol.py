@@ -185,7 +185,7 @@ class Scenario(schedules.Scenario[World, Cut]):
     """Whether Lambda may deliver records before earlier ones are acknowledged."""
     protocol: type[Stream] = Stream
     conditional: Collection[str] = CONDITIONAL
-    """Steps that have their condition."""
+    """Steps whose condition is checked."""
     start = World()
 
     def totals(self, numbers: Mapping[str, int]) -> dict[str, int]:

@@ -44,7 +44,7 @@ def test_it_is_valid(tmp_path: Path) -> None:
     assert "Warning" not in terraform.Terraform(tmp_path).run("validate")
 
 
-def test_the_switches(tmp_path: Path) -> None:
+def test_options_turn_resources_on_and_off(tmp_path: Path) -> None:
     """Run tests/switches.tftest.hcl, which needs mocks."""
     configuration = terraform.Terraform(tmp_path)
     version = json.loads(configuration.run("version", "-json"))["terraform_version"]

@@ -79,7 +79,7 @@ def call(client: ThinClient, operation: str = "UpdateItem", seconds: float = 60)
 @pytest.mark.parametrize("status", [BROKEN, "503 Service Unavailable", "502 Bad Gateway"])
 @pytest.mark.parametrize("operation", REPEATABLE)
 def test_a_fault_is_retried_a_few_times(operation: str, status: str, thin: MakeThin) -> None:
-    """With status 502, it is an error page without an error code."""
+    """The answer with status 502 is an error page without an error code."""
     bad = error(operation, "InternalServerError", "InternalError", status)
     code = "InternalError" if operation in S3 else "InternalServerError"
     if status.startswith("502"):
@@ -87,7 +87,7 @@ def test_a_fault_is_retried_a_few_times(operation: str, status: str, thin: MakeT
     with serving(answers(bad, bad, GOOD)) as server:
         call(thin(server.url), operation)
     assert len(server.requests) == 3
-    # Including a transaction's token, by which DynamoDB recognises a retry.
+    # All attempts are identical, including a transaction's token: DynamoDB recognises a retry by it.
     assert len(set(server.requests)) == 1
 
     with serving(answers(bad)) as server, pytest.raises(AwsUnavailable) as caught:
@@ -149,7 +149,7 @@ class TestAnyOperation:
     def test_a_refusal_is_final(
         self, operation: str, status: int, code: str, thin: MakeThin
     ) -> None:
-        """Without a body, its status is its code."""
+        """If the answer has no body, its status serves as the error code."""
         bad = error(operation, code, code, f"{status} -") if code else response(b"", f"{status} -")
         with serving(answers(bad)) as server, pytest.raises(AwsError) as caught:
             call(thin(server.url), operation)
@@ -160,7 +160,7 @@ class TestAnyOperation:
         assert len(server.requests) == 1
 
 
-def test_a_304_announces_the_length_of_a_body_that_does_not_follow(thin: MakeThin) -> None:
+def test_after_a_304_the_client_waits_for_no_body(thin: MakeThin) -> None:
     not_modified = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"
     with serving(answers(not_modified, GOOD)) as server:
         here = thin(server.url)
@@ -194,7 +194,7 @@ def test_a_conflict_with_a_transaction_is_retried(
     assert {error.without_effect for error in seen} == {without_effect}
 
 
-def test_a_cancelled_transaction_has_its_reasons(thin: MakeThin) -> None:
+def test_the_error_of_a_cancelled_transaction_has_the_reasons(thin: MakeThin) -> None:
     reasons = [{"Code": "ConditionalCheckFailed", "Item": {"a": {"S": "b"}}}, {"Code": "None"}]
     cancelled = dynamodb_error("TransactionCanceledException", CancellationReasons=reasons)
     with serving(answers(cancelled)) as server, pytest.raises(AwsError) as caught:

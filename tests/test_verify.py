@@ -180,14 +180,14 @@ class TestEnding:
         assert Undeployed.destroys == 1
         assert list((tmp_path / "build/verify").iterdir()) == []
 
-    def test_no_figure_fails_the_run(
+    def test_a_figure_never_fails_the_run(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(Check("Slow", Figure("below 3"), lambda _: 99)) == 0
         assert rows(capsys.readouterr().out)["Slow"] == ("figure", "below 3, not enforced", "99")
 
     @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_a_signal_ends_the_checks_and_not_the_destroy(
+    def test_a_signal_ends_the_checks_but_not_the_destroy(
         self, run: Callable[..., int], capsys: pytest.CaptureFixture[str], ending: int
     ) -> None:
         assert run(Check("Killed", "", lambda _: signal.raise_signal(ending)), FINE) == 1
@@ -253,7 +253,7 @@ class TestAccount:
         assert place.log("verified") == ['{"words": 1}']
         logs.delete_log_group(logGroupName=names["logGroupName"])
 
-    def test_it_calls_what_the_schedule_calls(
+    def test_it_calls_the_target_of_the_schedule(
         self, account: Callable[[str], Account], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = account(ACCOUNT)

@@ -1,4 +1,4 @@
-"""A whole book gives the same table and report by each way in: those of the words that uniseg finds."""
+"""Each way in counts a whole book exactly: table and report have the words that uniseg finds."""
 
 import gzip
 import json
@@ -76,7 +76,9 @@ def produce(server: FakeAws, application: handler.Application) -> None:
 
 
 @pytest.mark.parametrize("way", [post, post_under_keys, upload, append, produce])
-def test_a_book(server: FakeAws, way: Callable[[FakeAws, handler.Application], None]) -> None:
+def test_a_book_is_counted_exactly(
+    server: FakeAws, way: Callable[[FakeAws, handler.Application], None]
+) -> None:
     application = handler.application(SETTINGS)
     way(server, application)
     assert server.table.items == TRUTH

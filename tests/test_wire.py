@@ -79,7 +79,7 @@ READABLE: dict[str, Conversation] = {
     "no reason phrase": sends(b"HTTP/1.1 200\r\n" + GOOD.split(b"\r\n", 1)[1]),
     "right checksum": sends(response(BODY, x_amz_crc32=CRC)),
     "longer than announced": sends(GOOD + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
-    "an unasked response follows": sends(GOOD, response(counted(1_000)), every=0.05),
+    "an unsolicited response follows": sends(GOOD, response(counted(1_000)), every=0.05),
 }
 
 
@@ -92,7 +92,9 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, dict[
 
 @pytest.mark.parametrize("secure", [False, True], ids=["HTTP", "HTTPS"])
 @pytest.mark.parametrize("name", READABLE)
-def test_it_reads(name: str, secure: bool, thin: MakeThin, tls: Any) -> None:
+def test_it_reads_unusual_but_valid_responses(
+    name: str, secure: bool, thin: MakeThin, tls: Any
+) -> None:
     context, trusting = tls
     with serving(READABLE[name], well_behaved, tls=context if secure else None) as server:
         here = thin(server.url, variables=trusting)
@@ -155,7 +157,7 @@ BROKEN: dict[str, dict[str, Conversation]] = {
         "no checksum": sends(response(BODY, x_amz_crc32="crc")),
     },
 }
-"""By the kind of failure that the client reports."""
+"""Conversations, by the kind of failure that the client reports, and by name."""
 BROKEN_OVER_TLS = ["cut off in the body", "reset", "endless chunks"]
 CASES = [(kind, name, False) for kind, names in BROKEN.items() for name in names]
 
@@ -164,7 +166,7 @@ CASES = [(kind, name, False) for kind, names in BROKEN.items() for name in names
     ("kind", "name", "secure"),
     [*CASES, *((kind, name, True) for kind, name, _ in CASES if name in BROKEN_OVER_TLS)],
 )
-def test_it_retries_and_then_gives_up(
+def test_it_retries_broken_responses_and_then_gives_up(
     kind: str, name: str, secure: bool, thin: MakeThin, tls: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     conversation = BROKEN[kind][name]

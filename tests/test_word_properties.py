@@ -71,7 +71,7 @@ def test_any_number_of_marks_is_normalised_as_the_standard_says(marks: str) -> N
 
 
 @given(TEXTS)
-def test_splitting_the_words_again_gives_the_words_again(text: str) -> None:
+def test_splitting_the_words_again_gives_the_same_words(text: str) -> None:
     found = words.split(text)
     assert words.split(" ".join(found)) == found
 
@@ -84,7 +84,7 @@ def test_the_only_invisible_characters_in_words_are_joiners_within(text: str) ->
 
 
 @given(TEXTS, TEXTS)
-def test_two_texts_count_the_same_together_in_either_order_and_apart(one: str, two: str) -> None:
+def test_two_texts_count_the_same_joined_in_either_order_as_separately(one: str, two: str) -> None:
     apart = Counter(words.split(one)) + Counter(words.split(two))
     assert Counter(words.split(f"{one} {two}")) == apart
     assert Counter(words.split(f"{two} {one}")) == apart
@@ -121,7 +121,8 @@ def process_seconds(text: str) -> float:
 @example("", "\u0f73\u0323")
 @settings(phases=[Phase.explicit, Phase.generate])  # shrinking would measure for minutes
 def test_the_time_is_linear(start: str, unit: str) -> None:
-    """Steps cannot be counted, so the test limits CPU time, half-way between n and n²."""
+    """A test cannot count steps, so it measures CPU time. For 16 times the text, linear code takes 16 times
+    as long and quadratic code 256 times. The limit is 64, the geometric mean."""
     size = 500
     few, many = (process_seconds(start + unit * (n // len(unit))) for n in (size, 16 * size))
     assert many < 64 * few

@@ -53,7 +53,7 @@ def test_enough_languages_and_scripts_are_tested() -> None:
     assert len(scripts) >= 5
 
 
-def test_the_example() -> None:
+def test_the_book() -> None:
     text = (Path(__file__).parents[1] / "examples/alice.txt").read_text(encoding="utf-8")
     assert words.split(text) == standard(text)
 

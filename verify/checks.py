@@ -195,7 +195,7 @@ def a_link_counts_nothing(place: Place) -> str:
     if answer.status_code != 200:
         return str(answer.status_code)
     opened = requests.get(answer.json()["url"], timeout=30)
-    report = "the report" if opened.content == before["report"] else f"not the report: {opened.text}"
+    report = "the report" if opened.content == before["report"] else f"other text: {opened.text}"
     unchanged = stored() == before
     return f"200; {report}; table and bucket {'as before' if unchanged else 'were written to'}"
 
@@ -566,7 +566,7 @@ def without_the_page(place: Place) -> str:
 
 
 def reads(origin: str, url: str) -> str:
-    """"allowed" if a browser lets a page of that origin read the response from `url`."""
+    """Return "allowed" if a browser lets a page of that origin read the response from `url`."""
     answer = requests.get(url, headers={"Origin": origin}, timeout=30)
     answer.raise_for_status()
     allowed = answer.headers.get("access-control-allow-origin", "not allowed")

@@ -14,7 +14,7 @@ from bench.simulation.synchronous import Row
 
 RATES = (1, 10, 50, 100, 200, 400, 800, 1_200)
 NEW_ACCOUNT = replace(DEFAULT_LIMITS, concurrency=10)
-NEW_TABLE = replace(DEFAULT_LIMITS, table_writes=4_000)  # also the default of max_writes_per_second in variables.tf
+NEW_TABLE = replace(DEFAULT_LIMITS, table_writes=4_000)  # and variables.tf: max_writes_per_second
 SLOW_S3 = replace(DEFAULT_TIMING, get=0.100, put=0.150)
 
 FEEDS = (

@@ -48,7 +48,7 @@ class OneAfterTheOther:
     def __init__(self, counts: ranking.Counts) -> None:
         import botocore.session
 
-        self._session: Any = botocore.session.get_session()  # one for all clients, as with boto3.client()
+        self._session: Any = botocore.session.get_session()  # for all clients, as in boto3.client()
         self.scan = counts.scan
 
     def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:

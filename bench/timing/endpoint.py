@@ -176,7 +176,7 @@ def joined(chunks: bytes) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """Uses an asyncio protocol, because asyncio's streams would take as long per call as the measured client."""
+    """A protocol: asyncio's streams would take as long per call as the client under test."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud

@@ -230,8 +230,9 @@ def fix_kinesis() -> None:
     """moto numbers the records of each shard from 1, and calls functions itself, in Docker. Here the
     sequence numbers have 56 digits and grow with time, even if a stream is deleted and created again.
 
-    moto drops the tags of a new stream, so every plan would have changes. When a shard is split or merged, moto
-    moves its records to the children, under new numbers, and still appends to the closed shard."""
+    moto drops the tags of a new stream, so every plan would have changes. When a shard is split or
+    merged, moto moves its records to the children, under new numbers, and still appends to the closed
+    shard."""
     from moto.awslambda.models import LambdaBackend
     from moto.kinesis.models import Record as Stored
     from moto.kinesis.models import Shard, Stream
