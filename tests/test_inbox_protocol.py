@@ -73,7 +73,7 @@ class World:
 
 
 class Client:
-    """Implements aws.client.Client on the history of a delivery."""
+    """Implements aws.client.Client. Each call gets its answer from the history of a delivery."""
 
     def __init__(self, history: History, backwards: bool) -> None:
         self.history = iter(history)

@@ -1,6 +1,6 @@
 """The stream's protocol under every schedule of deliveries, crashes and lost answers.
 
-The real `stream.Stream` runs on ports. schedules.explore chooses the moment at which each step takes
+The real `stream.Stream` runs on fake ports. schedules.explore chooses the moment at which each step takes
 effect. test_interleavings.py searches the report's own protocol; here a publish is one step.
 
 Lambda is the adversary, within its guarantees. A delivery has consecutive records of a shard and begins at
@@ -113,7 +113,7 @@ class World:
 
 
 class Ports:
-    """All ports of stream.Stream, on the history of a delivery."""
+    """Implements all ports of stream.Stream. Each step gets its result from the history of a delivery."""
 
     def __init__(self, history: History, backwards: bool) -> None:
         self.history = iter(history)

@@ -84,19 +84,19 @@ class Check:
 
 
 FIRST: list[Check] = []
-"""Run before all others, as they time the first request."""
+"""Checks that run before all others, as they time the first request."""
 
 ALWAYS: list[Check] = []
-"""Apply to every deployment."""
+"""Checks of every deployment."""
 
 OPTIONS: list[Check] = []
-"""Need keys, CORS for PAGE, the schedule, the inbox and the stream."""
+"""Checks that need keys, CORS for PAGE, the schedule, the inbox and the stream."""
 
 CHANGES: list[Check] = []
-"""Change a deployment that has keys. Run in this order."""
+"""Checks that change a deployment, which must have keys. They run in this order."""
 
 ACCOUNT_ONLY: list[Check] = []
-"""Need what the emulated AWS lacks. Run in this order; the last ones leave the API throttled."""
+"""Checks that need a real account. They run in this order; the last ones leave the API throttled."""
 
 See = TypeVar("See", bound=Callable[[Any], object])
 
