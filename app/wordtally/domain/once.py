@@ -18,8 +18,9 @@ CHUNK_WORDS = 99
 """Words per transaction: with the marker, the 100 actions that DynamoDB allows."""
 
 KEPT_SECONDS = 86_400
-"""How long an invalid marker stays in the table, much longer than a request runs and clocks differ. A
-request that arrived while the marker was valid must still find it at its last chunk."""
+"""How long a marker stays in the table after it has become invalid: much longer than a request can
+run and clocks can differ together. A request that arrived while the markers of its text were valid
+must still find them when it comes to the last chunk."""
 
 
 MAX_VALID_HOURS = 8_760

@@ -1,9 +1,10 @@
 """The ten most frequent words: their order, and the protocol that keeps their report exact.
 
 Counts only grow. The top ten after a request are therefore among the previous top ten and the words
-that the request counted, whose new totals its own upserts returned. The published report is its own
-index, and a request need not read the table. docs/decisions/0001-report-protocol.md gives the reason
-for each step, and tests/test_interleavings.py checks the order of the steps exhaustively.
+that the request counted. The published report holds the totals of the former, and the upserts
+return the totals of the latter, so a request need not read the table.
+docs/decisions/0001-report-protocol.md gives the reason for each step, and
+app/tests/test_interleavings.py checks the order of the steps exhaustively.
 """
 
 import heapq
@@ -89,8 +90,8 @@ def merge(totals: Iterable[tuple[str, int]], known: Mapping[str, int]) -> Iterat
 class Ranking:
     """One function instance's part in the protocol. It serves one request at a time.
 
-    `aside` runs the read concurrently with the upserts. `pause` waits before attempt n; by default for
-    a random time.
+    `aside` runs the read concurrently with the upserts. `pause(n)` waits after the nth conflict, by
+    default for a random time.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Ranking:
         self._last = Published()
         # Whether the last read found this instance's own report, with no failure since. If so, the next
         # publish needs no read before it. While other instances publish too, skipping the read would
-        # cost more conflicts than it saves reads.
+        # cost more in conflicts than it saves in reads.
         self._alone = False
 
     def tally(

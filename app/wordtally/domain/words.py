@@ -29,8 +29,9 @@ MAX_WORD_BYTES = 1024
 """Size in UTF-8: half of the 2,048 bytes that DynamoDB allows for a partition key."""
 
 MAX_STRETCH = 65_536
-"""Maximum characters without a place to cut; prose has a space about every ten. A longer stretch contains
-a word that is too long, or almost. The limit bounds the memory of `split`."""
+"""Maximum characters without a place to cut; prose has a space about every ten characters.
+Splitter rejects a longer stretch as a word that is too long, even if it consists of short words,
+such as words joined by commas without spaces. The limit bounds the memory of `split`."""
 
 _LETTER, _HEBREW, _DIGIT, _KATAKANA = "A", "H", "N", "K"
 _JOINER = "_"  # ExtendNumLet: joins letters and digits, but is not a word by itself
@@ -123,15 +124,15 @@ _NEWER = re.compile(
     rf"[{_NEWER_BELOW_U10000}\U00010000-\U0010ffff](?<=[{_NEWER_BELOW_U10000}{_NEWER_ABOVE}])"
 )
 
-# Default_Ignorable_Code_Point (stable: its unassigned ranges are reserved), with U+FFA0 and U+3164,
-# which NFKC maps to one, but without ZWNJ, ZWJ and U+200B, which separates words.
+# Default_Ignorable_Code_Point (stable: its unassigned ranges are reserved). U+3164 and U+FFA0,
+# which NFKC maps to U+1160, are included. ZWNJ, ZWJ and U+200B, which separates words, are not.
 _IGNORABLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200e\u200f\u202a-\u202e"
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
     r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
 
-# Every x* is rule WB4. The pattern has no possessive quantifiers and atomic groups, because CPython
+# Every x* is rule WB4. The pattern has no possessive quantifiers or atomic groups, because CPython
 # before 3.11.5 backtracks into them (python/cpython#106052). Greedy quantifiers find the same words in
 # linear time. After the first character everything is optional, so the match as a whole never fails.
 # If an optional part fails, it can only backtrack within its own x*. That never helps, because every
@@ -156,7 +157,8 @@ _WORD = re.compile(
 )
 
 
-# Combining marks and characters that decompose only into marks. Any punctuation here is harmless.
+# Combining marks and characters that decompose only into marks. The pattern also matches
+# punctuation, which is harmless.
 _MANY_MARKS = re.compile(r"[\W\uff9e\uff9f]{32,}")
 
 
@@ -191,7 +193,7 @@ _REPEATED = re.compile(r"([\u200c\u200d])\1*")
 
 
 def _without_superfluous_joiners(text: str, classes: str) -> str:
-    """Drop each ZWNJ or ZWJ that is not between two letters of a word or that follows another.
+    """Drop each ZWNJ or ZWJ that is not between two letters of a word, and each repeated one.
 
     Marks belong to the letter before them: Indic conjuncts have a virama before the ZWJ.
     """
@@ -242,7 +244,7 @@ class Splitter:
     def feed(self, block: str) -> list[str]:
         """Add a block. Return the words that are now complete."""
         text = self._rest + block
-        # The rest was searched before, except after its last character.
+        # The rest can be cut nowhere, except before its first character, so search the block only.
         for at in range(len(text) - 1, max(len(self._rest) - 1, 0), -1):
             if _begins_anew(text[at]):
                 self._rest = text[at:]
@@ -270,7 +272,7 @@ def _begins_anew(char: str) -> bool:
 
 
 def count(text: str) -> dict[str, int]:
-    """How often each distinct word of `text` occurs, first occurrence first.
+    """How often each distinct word of `text` occurs, in the order of first occurrence.
 
     Raise NoWords, or WordTooLong for a word over MAX_WORD_BYTES.
     """

@@ -1,4 +1,5 @@
-"""A request's calls to AWS: they keep its deadline, update its counters and raise its errors."""
+"""Calls to AWS on behalf of a request: they keep the request's deadline, update its counters and
+raise the product's errors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar

@@ -1,5 +1,5 @@
-"""The words table in DynamoDB: partition key `word` (S), total `times` (N), and for each lane that has
-written the word its last token (N), see fence.py."""
+"""The words table in DynamoDB: partition key `word` (S), total `times` (N) and, for each lane that
+has written the word, the last token of that lane (N), see fence.py."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -70,8 +70,8 @@ class DynamoDBCounts:
     def scan(self, expected: int | None, work: Work) -> Iterator[dict[str, int]]:
         """Consistent reads: an eventually consistent one could miss what `add` has just written.
 
-        A table of more than one page is read in SEGMENTS concurrently, with at most one page of
-        each in memory.
+        A table of more than one page is read in SEGMENTS segments concurrently, with at most one
+        page of each segment in memory.
         """
         whole_table = {"Segment": 0, "TotalSegments": 1}
         if expected is None:

@@ -85,8 +85,8 @@ class DynamoDBLanes:
         self._transactions.write(changes, work)
 
     def _try(self, lane: str, upload: Upload, work: Work) -> Fence | tuple[Item | None, Item]:
-        """Take the lane and return its fence. If the file has a record or the lane a holder, return the
-        items of both."""
+        """Take the lane and return its fence. If the file already has a record, or another file
+        holds the lane, return the items of the record and of the lane instead."""
         last = 0
         while True:
             fence = Fence(lane, next_token(last))

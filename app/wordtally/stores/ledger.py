@@ -21,7 +21,8 @@ BATCH_KEYS = 100
 """DynamoDB's limit for one BatchGetItem."""
 
 BATCHES_AT_ONCE = 16
-"""Maximum BatchGetItem calls in flight. A text of thousands of words would wait for sequential calls."""
+"""Maximum BatchGetItem calls in flight. Sequential calls would take too long for a text of
+thousands of words."""
 
 
 class DynamoDBLedger:
@@ -126,8 +127,8 @@ def _found(ours: Marker, item: dict[str, Any]) -> Marker:
 
 
 def whole(number: str) -> int | None:
-    """A number of DynamoDB's as an int, None if it is not whole: this product did not write it. Raise
-    ValueError for anything else."""
+    """A DynamoDB number as an int, or None if it is not whole (this product writes no others).
+    Raise ValueError for anything that is not a number."""
     try:
         return int(number)
     except ValueError:

@@ -26,8 +26,9 @@ class Transactions:
         self._pause = pause
 
     def write(self, actions: list[Action], work: Work) -> list[Any] | None:
-        """Write all items or none. Return None on success. If a condition failed, return for each action
-        the item that failed it ({} if the action did not request the item), or None if it did not fail."""
+        """Write all items or none. Return None on success. If a condition failed, return a list
+        with an entry for each action: None if its condition held; otherwise the item that did not
+        meet the condition, or {} if the action did not request the item."""
         attempt = 0
         while True:
             try:
