@@ -98,8 +98,8 @@ class NoReport(WordtallyError):
 
 
 class Unavailable(WordtallyError):
-    """DynamoDB or S3 is throttling or unavailable, and retries did not help. `str(error)`
-    names the call."""
+    """AWS is throttling or unavailable despite retries, the deadline has passed, or too many
+    requests publish at once. `str(error)` names the cause."""
 
     status = 503
     code = "unavailable"

@@ -31,7 +31,8 @@ ANSWER_WITHIN_SECONDS = 28
 """The deadline of a request, counted from its arrival. The HTTP API times out after 30."""
 
 SLOWEST_START_SECONDS = 10
-"""The longest time that Lambda allows a cold start; a larger difference between clocks is skew."""
+"""The longest time that Lambda allows a cold start. If a request seems to have waited longer, the
+clocks disagree, and its wait is taken to be this long."""
 
 logger = logging.getLogger("wordtally")
 
@@ -46,7 +47,7 @@ class LinkableReports(Reports, Protocol):
 
 @dataclass(frozen=True)
 class Application:
-    """One function instance; serves one request at a time, as Lambda does."""
+    """One function instance. Lambda sends it one request at a time."""
 
     ranking: Ranking
     reports: LinkableReports
@@ -88,8 +89,8 @@ the values of an HTTP event, never its top-level names."""
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """A request to the HTTP API (payload format 2.0), files in the inbox, records of the stream, or
-    RECONCILE."""
+    """Handle an event: a request to the HTTP API (payload format 2.0), files in the inbox, records
+    of the stream, or RECONCILE."""
     if event == RECONCILE:
         return reconcile(_application(), context)
     if "Records" in event:

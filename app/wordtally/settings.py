@@ -13,20 +13,22 @@ class SettingsError(Exception):
 @dataclass(frozen=True)
 class Settings:
     region: str
-    """AWS region of the table and the bucket, such as `eu-west-3`."""
+    """AWS region of all resources, such as `eu-west-3`."""
     words_table: str
     reports_bucket: str
     presigned_url_expiry_seconds: int
     """1 to 604,800, the range that SigV4 allows."""
     scan_up_to_words: int
-    """A request scans the table if the last scan found at most this many words; 0 disables scans."""
+    """A request scans the table if the last scan found at most this many words, or if there is no
+    report."""
     markers_table: str
     idempotency_hours: int
-    """Hours for which a text is counted only once with its Idempotency-Key."""
+    """Hours for which a text that is sent again under its Idempotency-Key is not counted again."""
     aws_client: str = "thin"
     """`thin` or `botocore`: docs/decisions/0006-thin-client.md."""
     max_file_words: int = 250_000
-    """Maximum distinct words of a file in the inbox: the function writes for at most 15 minutes."""
+    """Maximum distinct words of a file in the inbox: they must fit into memory, and their writes
+    into the 15 minutes of a call."""
     stream_name: str = ""
     """Kinesis stream for `Prefer: respond-async`; empty if there is none."""
     failure_queue_url: str = ""

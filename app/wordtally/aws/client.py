@@ -14,10 +14,10 @@ def ignore(_: AwsError) -> None:
 
 
 class Client(Protocol):
-    """Calls DynamoDB and S3. Deadlines (`until`) are `time.monotonic()` values.
+    """Calls DynamoDB, S3, Kinesis and SQS. Deadlines (`until`) are `time.monotonic()` values.
 
-    Raises AwsError; for throttling, outages, unreadable answers and missed deadlines its subclass
-    AwsUnavailable.
+    Raises AwsError, or its subclass AwsUnavailable for throttling, outages, unreadable answers and
+    missed deadlines.
     """
 
     def call_each(

@@ -4,7 +4,8 @@ import random
 from typing import Any
 
 MAX_ATTEMPTS = 3
-"""Limit for faults. Throttling and conflicts with a transaction are retried until the deadline."""
+"""Maximum attempts of a call that fails with faults. Throttling and conflicts with a transaction
+are retried until the deadline."""
 
 
 class AwsError(Exception):
@@ -54,7 +55,8 @@ class Throttled(Busy):
 
 
 _KINDS: dict[str, tuple[type[AwsError], bool]] = {
-    # AWS documents that these have no effect. botocore's standard mode has all but the first, too.
+    # AWS documents that calls refused with these codes have no effect. botocore's standard retry
+    # mode also treats all of these codes but the first as throttling.
     **dict.fromkeys(
         [
             "KMSThrottlingException",  # from the stream's key
@@ -97,7 +99,7 @@ _PAUSES: dict[type[AwsError], tuple[float, float]] = {
 
 
 def pause_seconds(error: AwsError, attempts: int) -> float | None:
-    """The pause after so many attempts, with full jitter; None if the error must not be retried."""
+    """The pause before the next attempt, with full jitter; None if the error forbids a retry."""
     if type(error) not in _PAUSES:
         return None
     first, most = _PAUSES[type(error)]

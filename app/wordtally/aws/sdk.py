@@ -22,8 +22,8 @@ SINGLES = 8
 
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 1, 2
 
-# Read timeouts and closed connections are subclasses of the first. The last three are answers that
-# cannot be read or trusted.
+# Read timeouts and closed connections are subclasses of the first. The last three stand for answers
+# that cannot be read or trusted.
 _OUTAGES = frozenset(
     [
         "HTTPClientError",
@@ -198,7 +198,7 @@ def _failure(call: "Future[Answer]") -> BaseException | None:
 def _translated(operation: str, error: Exception) -> AwsError | None:
     """The error of this package for a botocore error, None for any other error.
 
-    Compares class names: their base classes also cover mistakes in our own code.
+    Compares class names, because botocore's common base class also covers mistakes in our own code.
     """
     if isinstance(error, AwsError):
         return error

@@ -73,7 +73,7 @@ class Signer:
     def headers(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> dict[str, str]:
-        """Return `headers`, which include `host`, with the headers that sign all of them."""
+        """Return `headers`, which must include `host`, and the headers that sign them."""
         payload = sha256(body).hexdigest()
         signed = {**headers, "x-amz-date": self._time}
         if self._credentials.token:
@@ -90,7 +90,7 @@ class Signer:
     def query(
         self, host: str, path: str, parameters: Mapping[str, str], expires_seconds: int
     ) -> str:
-        """The query of a presigned URL: anyone may GET `path` from S3 until it expires."""
+        """The query of a presigned URL: anyone may GET `path` from S3 until the URL expires."""
         signed = {
             **parameters,
             "X-Amz-Algorithm": _ALGORITHM,

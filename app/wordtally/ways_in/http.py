@@ -24,7 +24,7 @@ from wordtally.errors import (
 )
 
 MAX_CHARACTERS = 10_000
-"""Code points of `parameter`."""
+"""Maximum code points of `parameter`."""
 
 HEADERS = {
     "content-type": "application/json",
@@ -37,7 +37,7 @@ Answer = dict[str, Any]
 """An HTTP API response: statusCode, headers, body."""
 
 _ASYNC = re.compile(r"(^|,)\s*respond-async\s*(=\s*(\"\")?\s*)?(;|,|$)", re.IGNORECASE)
-_QUOTED = re.compile(r"\"([^\"\\]|\\.)+\"")  # not the empty string, which is as good as no value
+_QUOTED = re.compile(r"\"([^\"\\]|\\.)+\"")  # not "", which RFC 7240 equates with no value
 _GZIP_MAGIC = b"\x1f\x8b"
 _FORM = re.compile(r"[\w.%+-]+=|--")  # URL-encoded, or the boundary of multipart/form-data
 
@@ -55,7 +55,7 @@ class Request:
 
     @property
     def sentence_when_busy(self) -> str:
-        """The message for Unavailable: what a retry does."""
+        """The message for Unavailable. It says what a retry does."""
         if self.idempotency_key is None:
             return Unavailable.message_without_key
         return Unavailable.message_with_key
@@ -125,7 +125,7 @@ def _idempotency_key_of(headers: Mapping[str, str]) -> str | None:
     key = headers.get("idempotency-key")
     if key is not None and not re.fullmatch(
         r"[ -+\--~]{1,255}", key
-    ):  # a space to ~, less the comma
+    ):  # from space to ~, without the comma
         raise InvalidIdempotencyKey
     return key
 

@@ -129,7 +129,7 @@ class Inbox:
         try:
             counted = words_of(self.files, upload, self.max_words, work)
         except (Refused, Gone):
-            # Deleted after the crash: the words written before it stay counted.
+            # The file was deleted after the crash. The words written before the crash stay counted.
             self.lanes.release(upload, fence, work)
         else:
             self._write(upload, fence, counted, work)
@@ -149,7 +149,7 @@ def _upload_of(announced: Mapping[str, Any]) -> Upload:
     file = announced["object"]
     return Upload(
         announced["bucket"]["name"],
-        unquote_plus(file["key"]),  # S3 encodes keys as forms do
+        unquote_plus(file["key"]),  # S3 encodes keys like form fields
         file.get("versionId"),
         file.get("eTag", ""),
     )
@@ -188,7 +188,7 @@ def _blocks_of(files: Files, upload: Upload, work: Work) -> Iterator[bytes]:
 
 
 def _unzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The blocks; if the first begins with gzip's magic, decompressed in pieces of TEXT_BYTES."""
+    """The blocks, or their decompressed content in pieces of TEXT_BYTES if they are a gzip file."""
     first = next(blocks, b"")
     if not first.startswith(_GZIP_MAGIC):
         yield first

@@ -2,9 +2,9 @@
 
 Lambda delivers each record of a shard at least once: first in order, then possibly again, in a batch
 with other boundaries, or to two function instances at once. Sequence numbers only grow within a shard.
-So each shard has a checkpoint, up to which every record is counted. A delivery records the words there
-as a plan before it writes them. Any delivery that finds an unfinished plan finishes exactly that plan.
-The writes of a plan are fenced (fence.py), so several instances may repeat them.
+So each shard has a checkpoint, up to which every record is counted. Before a delivery writes words,
+it records them in the checkpoint as a plan. Any delivery that finds an unfinished plan finishes
+exactly that plan. The writes of a plan are fenced (fence.py), so several instances may repeat them.
 docs/decisions/0008-inbox-and-stream.md gives the reasons for the order of the steps;
 tests/test_stream_protocol.py checks it exhaustively.
 """
@@ -112,7 +112,7 @@ class Producer(Protocol):
 
 
 SetAside = Callable[[str, str, str, Work], None]
-"""Reports a record that cannot be counted: shard, sequence number, reason. At least once for each."""
+"""Reports a record that cannot be counted, at least once: shard, sequence number, reason."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,8 @@ def _encoded(document: dict[str, Any]) -> tuple[dict[str, int], Marker | None]:
 
 
 def _marker_of(found: object) -> Marker:
-    """Strict: DynamoDB would refuse any other marker on every retry."""
+    """The marker in a record. Raise Malformed for one that `encode` cannot have written: DynamoDB
+    would refuse some of these on every retry."""
     match found:
         case [str(key), str(digest), int(valid_until), int(asked_at)] if (
             type(valid_until) is type(asked_at) is int  # excludes bool
