@@ -10,7 +10,7 @@ locals {
   keeps_failures = var.enable_inbox || local.has_stream
 
   # The table takes this many writes in 10 of the function's 15 minutes. The function's settings accept at
-  # most 250,000, for its memory.
+  # most 250,000, because the words must fit into memory.
   max_file_words = min(250000, var.max_writes_per_second * 600)
 }
 
@@ -54,7 +54,8 @@ module "function" {
     FAILURE_QUEUE_URL = module.failures[0].queue_url
   } : {})
 
-  # By index: module.inbox[*] would depend on the whole module, which depends on the function.
+  # module.inbox[0], not module.inbox[*]: the latter would depend on the whole module, which depends on
+  # the function, and so make a cycle.
   permissions = merge(concat([{
     CountWords = {
       actions   = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem", "dynamodb:Scan"]

@@ -300,14 +300,14 @@ variable "stream_window_seconds" {
 }
 
 variable "enable_xray" {
-  description = "Trace the function's calls with X-Ray. It costs 5 USD per million traces beyond the first 100,000 a month."
+  description = "Trace calls of the function with X-Ray. It costs 5 USD per million traces beyond the first 100,000 a month."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "aws_client" {
-  description = "How the function calls DynamoDB and S3: thin, this product's own client, or botocore, the SDK that Lambda ships. botocore takes several times the CPU; it is for a network or a partition that the thin client does not support yet."
+  description = "How the function calls AWS: thin, this product's own client, or botocore, the SDK that Lambda ships. botocore takes several times the CPU; it is for a network or a partition that the thin client does not support yet."
   type        = string
   default     = "thin"
   nullable    = false

@@ -9,7 +9,7 @@ output "uri" {
 }
 
 output "origins" {
-  description = "Origins that serve the API. A plan knows their number."
+  description = "Origins that serve the API. Their number is known when planning."
   value = concat(
     [aws_apigatewayv2_api.main.api_endpoint],
     local.has_domain ? ["https://${var.domain_name}"] : [],

@@ -134,7 +134,8 @@ moved {
   to   = aws_cloudwatch_metric_alarm.metric["stream-behind"]
 }
 
-# ThrottledRequests has data only with the dimension Operation, so the alarm adds up events by table.
+# ThrottledRequests has data only with the dimension Operation, so the alarm adds up two metrics that have
+# data per table.
 resource "aws_cloudwatch_metric_alarm" "table_throttles" {
   alarm_name          = "${var.name}-table-throttles"
   alarm_description   = "DynamoDB throttled reads or writes of the words table. The cause is a hot word, max_writes_per_second or the account's limit."
