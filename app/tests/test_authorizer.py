@@ -23,7 +23,7 @@ class Authorize(unittest.TestCase):
         for key in KEYS:
             self.assertEqual(authorizer.authorize(event(key), ENVIRONMENT), {"isAuthorized": True})
 
-    def test_nothing_else_does(self) -> None:
+    def test_no_other_key_is_authorised(self) -> None:
         digest = ENVIRONMENT["API_KEY_SHA256"].split(",")[0]
         for key in [None, "", "wrong", KEYS[0] + " ", KEYS[0].upper(), digest, "é", "\udce9"]:
             with self.subTest(key=ascii(key)):
