@@ -43,8 +43,8 @@ class Environment(unittest.TestCase):
     producer: KinesisStream
     failures: FailureQueue
     s3: Any
-    """Can put objects into the bucket of the reports, and put and delete them in the bucket `inbox`, which
-    has versions."""
+    """A client that can put objects into the bucket of the reports, and put and delete objects in
+    the bucket `inbox`, which is versioned."""
 
     def records(self) -> list[bytes]:
         """The contents of the stream."""

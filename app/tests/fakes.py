@@ -1,4 +1,4 @@
-"""In-memory fakes of the client of AWS. contract.py checks their behaviour on moto.
+"""In-memory fakes of the client of AWS. contract.py checks that they behave like moto.
 
 Each can be broken on purpose: `client.faults[operation]` is a list with an error or None for each of
 the next calls. A call with an error raises it and has no effect.

@@ -1,4 +1,4 @@
-"""What the tests of the function's parts share: new fakes for each test, and code that runs on them."""
+"""Shared by the tests of the function's parts: new fakes for each test, and code that uses them."""
 
 import unittest
 from collections.abc import Callable, Iterable

@@ -49,8 +49,8 @@ class Ends(BaseException):
 
 class Scenario(Generic[World, Delivery]):
     deliveries: int = 0
-    """Deliveries in all, without those that run from the start, and those that deliver the remaining
-    records at the end."""
+    """Maximum number of deliveries that begin during a schedule. It does not include the deliveries
+    that run from the start, nor those that deliver the remaining records at the end."""
     at_once: int = 0
     lost_answers: int = 0
 
@@ -73,7 +73,8 @@ class Scenario(Generic[World, Delivery]):
         """Deliver, with the results of the first steps. Raise Asks for the next step, or Ends.
 
         A step named "answer" tells the world that a request has been answered. It is taken immediately
-        after the step before it, because the world must keep the promise from then on.
+        after the step before it, because the world must show the effect of the request from
+        then on.
         """
         raise NotImplementedError
 
@@ -128,9 +129,11 @@ def explore(scenario: Scenario[World, Delivery]) -> Found:
     disturbance.
     """
     worlds: _Numbers[tuple[World, tuple[Step, ...]]] = _Numbers()
-    """Each world has the late writes, which take effect at some later moment."""
+    """Worlds, each with its late writes, which take effect at some later moment. The number of a
+    world with its late writes is called a place."""
     runs: _Numbers[tuple[Any, ...]] = _Numbers()
-    """A delivery that begins, or the number of a run, its next step, and the step's result."""
+    """A run is a delivery that begins, or the number of an earlier run with its next step and the
+    result of that step."""
 
     @cache
     def delivery_of(run: int) -> Delivery:
@@ -181,8 +184,8 @@ def explore(scenario: Scenario[World, Delivery]) -> Found:
 
     @cache
     def moves(place: int, run: int, may_lose: bool) -> tuple[tuple[int, tuple[int, ...], int], ...]:
-        """What may happen to a run next: the place after it, the run if it goes on, and the number of
-        answers that are lost."""
+        """Everything that may happen to a run next: for each possibility, the place after it, the
+        run if it goes on, and the number of answers that are lost."""
         return tuple(_moves(place, run, may_lose))
 
     def _moves(place: int, run: int, may_lose: bool) -> Iterator[tuple[int, tuple[int, ...], int]]:
@@ -202,8 +205,8 @@ def explore(scenario: Scenario[World, Delivery]) -> Found:
                 yield *settled(again, runs.of((run, step, second))), 1
 
     def settled(place: int, run: int) -> tuple[int, tuple[int, ...]]:
-        """The place and the run after answers, and without the run if it has succeeded and cannot be
-        killed before it is acknowledged."""
+        """The place and the run after the steps named "answer" that come next. The run is left out
+        if it has succeeded and cannot be killed before it is acknowledged."""
         steps = next_steps(run)
         if steps is None and not may_be_killed(run):
             return acknowledged(place, run), ()

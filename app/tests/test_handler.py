@@ -292,7 +292,7 @@ class Link(Visit):
         status, _ = self.look()
         self.assertEqual(status, 404)
 
-    def test_does_not_disturb_the_instance(self) -> None:
+    def test_links_between_posts_do_not_affect_the_counts(self) -> None:
         for _ in range(3):
             self.send("a b b")
             self.look()
@@ -512,7 +512,7 @@ class Files(WithBoth):
         self.deliver(event)
         self.assertEqual(self.report(), [("hush", 2), ("word", 1)])
 
-    def test_every_file_that_is_announced(self) -> None:
+    def test_every_announced_file_is_counted(self) -> None:
         events = [self.upload(f"a w{number}".encode(), f"{number}") for number in range(3)]
         self.deliver({"Records": [each for event in events for each in event["Records"]]})
         self.assertEqual(dict(self.report())["a"], 3)

@@ -87,7 +87,7 @@ class World:
     def is_right(self) -> bool:
         report = self.published.report
         if report is None:
-            return self.deleted  # perhaps after the last request's read
+            return self.deleted  # an operator may have deleted it after the last read
         return report.top == ranking.top(self.table)
 
     def includes(self, totals: Words) -> bool:

@@ -26,7 +26,7 @@ class Top(unittest.TestCase):
         totals = [(chr(code), 1) for code in range(ord("z"), ord("a") - 1, -1)]
         self.assertEqual("".join(word for word, _ in ranking.top(totals)), "abcdefghij")
 
-    def test_holds_no_more_than_it_returns(self) -> None:
+    def test_memory_does_not_grow_with_the_table(self) -> None:
         alive = 0
         most = 0
 
@@ -170,7 +170,7 @@ class Tally(Requests):
             self.ranking().tally({"k": 1}, work)
         self.assertEqual(work.publishes, 0)
 
-    def test_neither_a_publish_nor_a_read_begins_after_it(self) -> None:
+    def test_neither_a_publish_nor_a_read_begins_after_the_deadline(self) -> None:
         for late, calls in [("Scan", ["GetObject"]), ("PutObject", ["GetObject", "PutObject"])]:
             work = Work()
             table, bucket = FakeDynamoDB(), FakeS3()
@@ -220,7 +220,7 @@ class Memory(Requests):
         self.one = self.ranking()
         self.other = self.ranking()
 
-    def test_reads_until_a_read_found_what_it_published(self) -> None:
+    def test_an_instance_reads_until_it_has_found_its_own_report_unchanged(self) -> None:
         self.tally({"k": 1}, instance=self.one)
         self.assertIn("GetObject", self.calls_of({"k": 1}, instance=self.one))
         for _ in range(3):
@@ -274,7 +274,7 @@ class Memory(Requests):
         report = self.tally({"k": 1}, instance=self.one)
         self.assertEqual(report.top, (("restored", 5), ("k", 1)))
 
-    def test_also_applies_while_a_small_table_is_scanned(self) -> None:
+    def test_a_request_that_scans_need_not_read_its_own_report_either(self) -> None:
         small = self.ranking(scan_up_to_words=100)
         for _ in range(3):
             self.tally({"k": 1}, instance=small)

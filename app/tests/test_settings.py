@@ -45,7 +45,7 @@ class FromEnvironment(unittest.TestCase):
         for name in GOOD.keys() - {"AWS_CLIENT"}:
             self.assertIn(f"{name} is not set", str(raised.exception))
 
-    def test_the_thin_client_is_the_default_and_there_are_two(self) -> None:
+    def test_the_client_is_thin_by_default_or_botocore(self) -> None:
         for value in ({}, {"AWS_CLIENT": ""}, {"AWS_CLIENT": "thin"}):
             settings = Settings.from_environment({**GOOD, "AWS_CLIENT": "", **value})
             self.assertEqual(settings.aws_client, "thin")
