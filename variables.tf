@@ -94,7 +94,7 @@ variable "max_writes_per_second" {
 }
 
 variable "scan_up_to_words" {
-  description = "A request rebuilds the report from the whole table while the last scan found at most this many words. 0 scans only when there is no report."
+  description = "A request rebuilds the report from the whole table while the last scan found at most this many words. 0 scans only when there is no report or the last scan found no words."
   type        = number
   default     = 1000
   nullable    = false

@@ -213,7 +213,7 @@ def main() -> None:
     except program.NotStarted as output:
         sys.exit(str(output))
     print(
-        f"\n{USERS} callers without a pause. A third of the texts are sent twice with a key. A fifth have"
+        f"\n{USERS} callers without a pause. Of ten texts, three are sent twice with a key. Two have"
     )
     print("Prefer: respond-async: if there is a stream, it counts them later.")
     table(HEADER, [outcome.row(name) for name, outcome in outcomes.items()])

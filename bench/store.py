@@ -89,7 +89,7 @@ class Store(FakeDynamoDB):
 
 
 def size(item: Mapping[str, Mapping[str, str]]) -> int:
-    """Bytes of an item: names, texts in UTF-8, and for a number one byte per two digits, and one more."""
+    """Bytes of an item: names, texts in UTF-8, and for a number one byte per two digits, and two more."""
     return sum(
         len(name) + (len(value["S"].encode()) if "S" in value else len(value["N"]) // 2 + 2)
         for name, value in item.items()

@@ -31,8 +31,10 @@ words = st.text(min_size=1, max_size=20)
 # Header values that botocore accepts: printable ASCII, with spaces inside and around.
 values = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=30)
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
-# No path of only dots, as botocore's URL parsing takes it for a relative path.
-keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(
+    # botocore's URL parsing takes these for relative paths.
+    lambda key: not {".", ".."} & set(key.split("/"))
+)
 secrets = st.text("abcXYZ019+/=", min_size=1, max_size=40)
 credentials = st.builds(
     Credentials,

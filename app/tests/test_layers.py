@@ -1,4 +1,4 @@
-"""The layers of the package: each imports only those below it."""
+"""The layers of the package: each imports only those above it in docs/architecture.md."""
 
 import ast
 import unittest
