@@ -13,10 +13,6 @@ LANE_BYTES = 21
 """Size of an item's attribute for a lane of the stream: its name, and a number of 13 digits."""
 
 
-_WORD_ITEM_BYTES = len("word" + "times") + 2
-"""Size of a word's item without the word and the digits of its total: see `size`."""
-
-
 class Store(FakeDynamoDB):
     """DynamoDB, S3 (one bucket, whatever its name), Kinesis and SQS."""
 
@@ -82,13 +78,11 @@ class Store(FakeDynamoDB):
         words = self._segments[part]
         items: list[dict[str, Any]] = []
         bytes_read, end = 0, start
-        for word in words[start : start + request["Limit"]]:
-            times = str(self.items[word])
-            items.append({"word": {"S": word}, "times": {"N": times}})
-            bytes_read += _WORD_ITEM_BYTES + len(word.encode()) + len(times) // 2
+        last = min(len(words), start + request["Limit"])
+        while end < last and bytes_read < PAGE_BYTES:
+            items.append(self.item(words[end]))
+            bytes_read += size(items[-1])
             end += 1
-            if bytes_read >= PAGE_BYTES:
-                break
         self.read_units += math.ceil(bytes_read / 4096)  # a consistent read
         more = {"LastEvaluatedKey": {"word": {"S": str(end)}}} if end < len(words) else {}
         return {"Items": items, **more}

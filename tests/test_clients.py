@@ -53,7 +53,11 @@ def session() -> Any:
 
 @pytest.fixture(params=["thin", "botocore"])
 def client(
-    request: pytest.FixtureRequest, thin: MakeThin, session: Any, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    patient: None,
+    thin: MakeThin,
+    session: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> MakeClient:
     """Makes a client for a URL. It waits longer for an answer than even a busy machine takes."""
 
@@ -61,7 +65,6 @@ def client(
         if request.param == "thin":
             return thin(url, Timeouts(PATIENT.connect_seconds, answer_seconds))
         monkeypatch.setattr("botocore.session.get_session", lambda: session)
-        monkeypatch.setattr(sdk, "CONNECT_TIMEOUT_SECONDS", PATIENT.connect_seconds)
         monkeypatch.setattr(sdk, "READ_TIMEOUT_SECONDS", answer_seconds)
         for name, value in aws.environment(url).items():
             monkeypatch.setenv(name, value)
