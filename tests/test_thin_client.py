@@ -1,7 +1,6 @@
 """The thin client: retries, batches, throttling, credentials and endpoints."""
 
 import json
-import os
 import threading
 import time
 from collections import Counter
@@ -25,7 +24,6 @@ from hostile import (
     one,
     response,
     serving,
-    upsert,
     wait_until,
 )
 from wordtally.aws.connections import Host, NoResponse, Response
@@ -39,9 +37,6 @@ from wordtally.aws.thin import (
     RETRY_COST,
     ThinClient,
 )
-
-from bench.timing import designs
-from local.emulator import aws
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "UpdateItem": UPDATE,
@@ -341,27 +336,6 @@ def test_a_throttle_halves_the_calls_in_flight(
         until = time.monotonic() + 60
         thin(server.url, connections=16).call_each("Scan", [{}] * 100, until)
     assert max(seen[34:44]) in range(8, 12)
-
-
-def test_a_batch_slows_down_to_the_tables_limit() -> None:
-    """Two clients write 2,000 words concurrently to a table that accepts 500 writes per second."""
-    with mock.patch.dict(os.environ), aws.running("bench.timing.endpoint") as url:
-        table = designs.Endpoint(url)
-        table.reset(0, 5, 500)
-
-        def totals(prefix: str) -> set[str]:
-            here = ThinClient(aws.REGION, os.environ)
-            words = (upsert(f"{prefix}{n}") for n in range(1_000))
-            found = here.call_each("UpdateItem", words, time.monotonic() + 60)
-            here.close()
-            return {answer["Attributes"]["times"]["N"] for answer in found}
-
-        with ThreadPoolExecutor(2) as pool:
-            assert list(pool.map(totals, "ab")) == [{"1"}, {"1"}]
-        calls = table.seen().calls
-    assert calls["UpdateItem"] == 2_000
-    # A machine that never reaches the limit is not throttled.
-    assert calls.get("throttled", 0) < 1_500
 
 
 class TestCredentials:

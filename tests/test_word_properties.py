@@ -18,6 +18,8 @@ AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u
 
 TEXTS = st.text() | st.text(AWKWARD)
 
+BASIC_PLANE = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x10000)]))
+
 ALPHABETIC = re.compile(
     "ADLAM|ARABIC|ARMENIAN|BENGALI|CHEROKEE|COPTIC|CYRILLIC|DEVANAGARI|ETHIOPIC|GEORGIAN|GREEK|GUJARATI|"
     "GURMUKHI|HANGUL|HEBREW|LATIN|MONGOLIAN|NKO|SINHALA|SYRIAC|TAMIL|TELUGU|THAANA|TIBETAN"
@@ -57,11 +59,30 @@ def prose(scripts: tuple[str, str]) -> st.SearchStrategy[str]:
 
 LETTERS = st.sampled_from(sorted(letters().values()))
 PROSE = st.tuples(LETTERS, LETTERS).flatmap(prose)
+BETWEEN_LETTERS = regex.findall(r"[\p{WB=ML}\p{WB=MN}\p{WB=MB}\p{WB=SQ}\p{WB=DQ}]", BASIC_PLANE)
+"""Characters that join letters or digits under UAX #29, but are no words themselves."""
+
+DENSE = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "é", "א", "1", "٣", "カ", "ゝ", "_", "."]),
+        st.sampled_from(["", "\u0301", "\u00ad"]),
+        st.sampled_from(["", "", *BETWEEN_LETTERS]),
+        st.sampled_from(["", "", "\u0301", "\u200d"]),
+    ).map("".join),
+    min_size=40,
+).map("".join)
+
 MARKS = st.text("\u0301\u0316\u0323\u0344\u0345\u05b0\u0f73\uff9e", min_size=40)
 
 
 @given(PROSE)
 def test_texts_in_alphabetic_scripts_split_as_the_standard_says(text: str) -> None:
+    assert words.split(text) == standard(text)
+
+
+@settings(max_examples=200)
+@given(DENSE)
+def test_characters_between_letters_and_digits_join_them_as_the_standard_says(text: str) -> None:
     assert words.split(text) == standard(text)
 
 

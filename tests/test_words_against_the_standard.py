@@ -4,7 +4,6 @@ tests/prose has the Universal Declaration of Human Rights (United Nations, free 
 preamble and first articles, in 18 languages and 9 scripts.
 """
 
-import random
 import unicodedata
 from pathlib import Path
 
@@ -56,24 +55,3 @@ def test_enough_languages_and_scripts_are_tested() -> None:
 def test_the_book() -> None:
     text = (Path(__file__).parents[1] / "examples/alice.txt").read_text(encoding="utf-8")
     assert words.split(text) == standard(text)
-
-
-ALPHABETS = {
-    "latin": "aeiouß çéñ",
-    "greek": "αβγς άή",
-    "cyrillic": "абвё їґ",
-    "hebrew": "אבגדה שׁ",
-    "arabic": "ابتث مه\u064b",
-    "devanagari": "कखग\u093e\u094d",
-    "digits": "0123٣४",
-    "between": " .,:;'’\"·-_/@!?()\u00ad\u034f\u200c\u200d\u2069\n",
-}
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_random_text_of_alphabetic_scripts(seed: int) -> None:
-    chance = random.Random(seed)
-    for _ in range(200):
-        scripts = [*chance.sample(sorted(ALPHABETS), 2), "between"]
-        text = "".join(chance.choice(ALPHABETS[chance.choice(scripts)]) for _ in range(30))
-        assert words.split(text) == standard(text), ascii(text)
