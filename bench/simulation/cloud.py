@@ -6,25 +6,26 @@ key, and fails if another write took effect since the etag was read.
 """
 
 import contextlib
-import itertools
 import math
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 from unittest import mock
 
-from wordtally.aws import errors
+from wordtally import handler
+from wordtally.aws.client import Answer, Parameters, ignore
+from wordtally.aws.errors import AwsError, Throttled, pause_seconds
 from wordtally.aws.thin import CONNECTIONS
-from wordtally.domain.once import Marker
-from wordtally.domain.ranking import Conflict, Published, Report, top
-from wordtally.errors import Unavailable
+from wordtally.domain.ranking import Report, top
+from wordtally.stores.calls import Calls
+from wordtally.stores.reports import KEY, S3Reports, encode
 from wordtally.work import Work
 
-from bench.simulation.virtual import Clock, Resume
-
-Request = TypeVar("Request")
+from bench.simulation import workload
+from bench.simulation.virtual import Aside, Clock
+from bench.store import Store
+from bench.timing.designs import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians of log-normal distributions, in seconds. The 99th percentile is 2.5 times the median."""
+    """Seconds. Those of calls are medians of log-normal distributions, whose 99th percentile is 2.5 times
+    the median."""
 
     update: float = 0.005
     get: float = 0.020
@@ -49,24 +51,12 @@ class Timing:
     cpu_per_call: float = 0.0003
     """The thin client's CPU time for a call over TLS, on the function's whole vCPU. See docs/bench.md, Latency, for
     texts of 10 and of 1,500 words."""
+    cpu_per_upsert: float = 0.0003
+    """The same for a write of a word."""
 
 
 DEFAULT_LIMITS = Limits()
 DEFAULT_TIMING = Timing()
-
-
-@contextlib.contextmanager
-def simulated(clock: Clock, rng: random.Random) -> Iterator[None]:
-    """In the context, the product's code uses `rng` and `clock`."""
-    with (
-        mock.patch.multiple("wordtally.work", time=clock, random=rng),
-        mock.patch.object(errors, "random", rng),
-    ):
-        yield
-
-
-class Throttled(Exception):
-    """A service refused a call above its rate limit. The client retries the call."""
 
 
 class TokenBucket:
@@ -78,179 +68,168 @@ class TokenBucket:
         self._tokens = 1.0
         self._filled_at = clock.now
 
-    def take(self, tokens: float = 1.0) -> None:
+    def take(self) -> bool:
+        """Take a token, if there is one."""
         if self._rate == math.inf:
-            return
+            return True
         gained = (self._clock.now - self._filled_at) * self._rate
         self._tokens = min(self._rate, self._tokens + gained)
         self._filled_at = self._clock.now
-        if self._tokens < tokens:
-            raise Throttled
-        self._tokens -= tokens
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 class Cloud:
-    """The table and the bucket of one deployment after years of use."""
+    """What all instances share: the table and the bucket of one deployment after years of use, the quotas
+    of AWS, the time and the random numbers."""
 
     def __init__(
-        self,
-        clock: Clock,
-        rng: random.Random,
-        totals: Mapping[str, int],
-        limits: Limits,
-        timing: Timing,
+        self, limits: Limits = DEFAULT_LIMITS, timing: Timing = DEFAULT_TIMING, seed: int = 1
     ) -> None:
-        self.clock = clock
-        self.rng = rng
+        self.clock = Clock()
+        self.rng = random.Random(seed)
         self.timing = timing
-        self.totals = dict(totals)
-        self.published = Published(Report(top(totals.items()), len(totals)), etag="0")
-        self.done: Counter[str] = Counter()
-        """`get`: admitted GETs; `throttled`: refused calls."""
-        self._limits = limits
-        self._items: dict[str, TokenBucket] = {}
-        self._table = TokenBucket(clock, limits.table_writes)
-        self._puts = TokenBucket(clock, limits.prefix_puts)
-        self._gets = TokenBucket(clock, limits.prefix_gets)
-        self._etags = itertools.count(1)
+        self.store = Store(workload.totals())
+        reports = S3Reports(Calls(self.store), SETTINGS.reports_bucket, 600)
+        reports.publish(Report(self._top(), len(self.store.items)), None, Work())
+        self._items: dict[str, TokenBucket] = defaultdict(
+            lambda: TokenBucket(self.clock, limits.item_writes)
+        )
+        self._table = TokenBucket(self.clock, limits.table_writes)
+        self._prefix = {
+            "GetObject": TokenBucket(self.clock, limits.prefix_gets),
+            "PutObject": TokenBucket(self.clock, limits.prefix_puts),
+        }
 
-    def update(self, word: str, times: int) -> int:
-        item = self._items.get(word)
-        if item is None:
-            item = self._items[word] = TokenBucket(self.clock, self._limits.item_writes)
-        item.take()
-        self._table.take()
-        self.totals[word] = self.totals.get(word, 0) + times
-        return self.totals[word]
+    @contextlib.contextmanager
+    def simulated(self) -> Iterator[None]:
+        """In the context, the product's code uses this cloud's time, tasks and random numbers."""
+        aside = Aside(self.clock)
+        with (
+            mock.patch.multiple("wordtally.work", time=self.clock, random=self.rng),
+            mock.patch("wordtally.aws.errors.random", self.rng),
+            mock.patch("wordtally.domain.fence.time", self.clock),
+            mock.patch("wordtally.domain.ranking.ThreadPoolExecutor", return_value=aside),
+        ):
+            yield
 
-    def get(self) -> Published:
-        self._gets.take()
-        self.done["get"] += 1
-        return self.published
-
-    def put(self, report: Report, etag: str | None) -> Published:
-        self._puts.take()
-        if etag != self.published.etag:
-            raise Conflict
-        self.published = Published(report, etag=str(next(self._etags)))
-        return self.published
+    def admits(self, operation: str, word: str | None) -> bool:
+        """Whether the limits allow a call to take effect now. `word` is the word that it writes, if any."""
+        if word:
+            return self._items[word].take() and self._table.take()
+        return operation not in self._prefix or self._prefix[operation].take()
 
     def report_is_exact(self) -> bool:
         """Whether the report is the table's top ten now."""
-        assert self.published.report
-        return self.published.report.top == top(self.totals.items())
+        body: bytes = self.store.bucket.objects[KEY]["Body"]
+        return body == encode(Report(self._top(), len(self.store.items)))
 
-
-def concurrently(
-    clock: Clock, requests: Sequence[Request], call: Callable[[Request, Resume], None]
-) -> list[Any]:
-    """In a task: call `call` with each request, wait for its answers, and return them in order.
-
-    Like the thin client: up to CONNECTIONS calls are in flight. A failure cancels pending calls, and is
-    raised when those in flight have ended. Not modelled: the client begins with fewer connections, and
-    reduces them when it is throttled.
-    """
-    waiting = iter(enumerate(requests))
-    answers: dict[int, Any] = {}
-    failures: list[BaseException] = []
-    in_flight = 0
-
-    def begin(resume: Resume) -> None:
-        nonlocal in_flight
-        following = None if failures else next(waiting, None)
-        if following:
-            index, request = following
-            in_flight += 1
-            call(request, lambda answer: answered(index, answer, resume))
-        elif not in_flight:
-            resume(failures[0] if failures else [answers[index] for index in range(len(answers))])
-
-    def answered(index: int, answer: Any, resume: Resume) -> None:
-        nonlocal in_flight
-        in_flight -= 1
-        if isinstance(answer, BaseException):
-            failures.append(answer)
-        answers[index] = answer
-        begin(resume)
-
-    def begin_all(resume: Resume) -> None:
-        for _ in range(max(1, min(CONNECTIONS, len(requests)))):
-            begin(resume)
-
-    found: list[Any] = clock.wait_for(begin_all)
-    return found
+    def _top(self) -> tuple[tuple[str, int], ...]:
+        return top(self.store.items.items())
 
 
 class Instance:
-    """One instance of a function. Implements ranking.Counts and ranking.Reports on the model."""
+    """One instance of a function: the product on a client whose vCPU processes one call at a time.
+
+    Implements aws.client.Client. Not modelled: the thin client begins with fewer connections, and
+    reduces them when it is throttled.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
-        self.clock = cloud.clock
+        self.done: Counter[str] = Counter()
+        """Admitted calls by operation, `write_units`, `read_units`, and `hottest`, the writes of the hottest
+        item."""
+        self.application = handler.assembled(SETTINGS, self)
         self._cloud = cloud
+        self._clock = cloud.clock
         self._cpu_free_at = 0.0
 
-    def add(self, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        cloud = self._cloud
+    def call_each(
+        self,
+        operation: str,
+        parameters: Iterable[Parameters],
+        until: float,
+        retried: Callable[[AwsError], None] = ignore,
+    ) -> list[Answer]:
+        requests = list(parameters)
+        calls = enumerate(requests)
+        answers: dict[int, Answer] = {}
+        failures: list[AwsError] = []
 
-        def add_one(entry: tuple[str, int], resume: Resume) -> None:
-            self._call(cloud.timing.update, lambda: cloud.update(*entry), work.until, resume)
+        def work() -> None:
+            for index, request in calls:
+                try:
+                    answers[index] = self._call(operation, request, until, retried)
+                except AwsError as error:
+                    failures.append(error)
+                if failures:
+                    return
 
-        totals = concurrently(self.clock, list(words.items()), add_one)
-        work.upserts += len(totals)
-        return dict(zip(words, totals, strict=True))
+        aside = Aside(self._clock)
+        workers = [aside.submit(work) for _ in range(min(CONNECTIONS, len(requests)))]
+        for worker in workers:
+            worker.result()
+        if failures:
+            failures[0].completed = len(answers)
+            raise failures[0]
+        return [answers[index] for index in range(len(answers))]
 
-    def add_once(self, marker: Marker, words: Mapping[str, int], work: Work) -> dict[str, int]:
-        raise NotImplementedError("no request of the simulation has a key")
-
-    def scan(self, expected: int | None, work: Work) -> Iterator[Mapping[str, int]]:
-        raise NotImplementedError("no request of the simulation scans: the report exists")
-
-    def read(self, work: Work) -> Published:
-        work.go_on()
-        result: Published = self.clock.wait_for(
-            lambda resume: self._call(self._cloud.timing.get, self._cloud.get, work.until, resume)
-        )
-        return result
-
-    def publish(self, report: Report, etag: str | None, work: Work) -> Published:
-        result: Published = self.clock.wait_for(
-            lambda resume: self._call(
-                self._cloud.timing.put, lambda: self._cloud.put(report, etag), work.until, resume
-            )
-        )
-        return result
+    def presigned_url(self, parameters: Parameters, expires_seconds: int) -> str:
+        return self._cloud.store.presigned_url(parameters, expires_seconds)
 
     def _call(
         self,
-        median: float,
-        effect: Callable[[], Any],
+        operation: str,
+        request: Parameters,
         until: float,
-        resume: Resume,
-        attempt: int = 1,
-    ) -> None:
-        """One call of the thin client. Throttled calls are retried until the deadline."""
-        cloud, clock = self._cloud, self.clock
-        leaves = max(clock.now, self._cpu_free_at) + cloud.timing.cpu_per_call
-        self._cpu_free_at = leaves
-        half = cloud.rng.lognormvariate(math.log(median), cloud.timing.spread) / 2
-
-        def happen() -> None:
+        retried: Callable[[AwsError], None],
+    ) -> Answer:
+        """One call. Throttled calls are retried until the deadline."""
+        attempts = 0
+        while True:
             try:
-                result = effect()
-            except (Throttled, Conflict) as error:
-                result = error
-            clock.after(half, lambda: answer(result))
+                return self._attempt(operation, request)
+            except Throttled as error:
+                attempts += 1
+                pause = pause_seconds(error, attempts)
+                assert pause is not None
+                if self._clock.now + pause >= until:
+                    raise
+                retried(error)
+                self._clock.sleep(pause)
 
-        def answer(result: Any) -> None:
-            if not isinstance(result, Throttled):
-                resume(result)
-                return
-            cloud.done["throttled"] += 1
-            pause = errors.pause_seconds(errors.Throttled("a call", "throttled"), attempt)
-            assert pause is not None
-            if clock.now + pause >= until:
-                resume(Unavailable("throttled"))
-                return
-            clock.after(pause, lambda: self._call(median, effect, until, resume, attempt + 1))
+    def _attempt(self, operation: str, request: Parameters) -> Answer:
+        timing = self._cloud.timing
+        word = _written_word(operation, request)
+        cpu = timing.cpu_per_upsert if word else timing.cpu_per_call
+        self._cpu_free_at = max(self._clock.now, self._cpu_free_at) + cpu
+        median = {"GetObject": timing.get, "PutObject": timing.put}.get(operation, timing.update)
+        half = self._cloud.rng.lognormvariate(math.log(median), timing.spread) / 2
+        self._clock.sleep(self._cpu_free_at - self._clock.now + half)
+        try:
+            return self._effect(operation, request, word)
+        finally:
+            self._clock.sleep(half)
 
-        clock.after(leaves - clock.now + half, happen)
+    def _effect(self, operation: str, request: Parameters, word: str | None) -> Answer:
+        if not self._cloud.admits(operation, word):
+            raise Throttled(operation, "throttled")
+        store = self._cloud.store
+        store.forget()
+        try:
+            return store.call(operation, request)
+        finally:
+            self.done[operation] += 1
+            self.done["write_units"] += store.write_units
+            self.done["read_units"] += store.read_units
+            self.done["hottest"] += word == workload.HOT
+
+
+def _written_word(operation: str, request: Parameters) -> str | None:
+    """The word that the call writes; None if it writes anything else, or nothing."""
+    if operation != "UpdateItem" or "word" not in request["Key"]:
+        return None
+    word: str = request["Key"]["word"]["S"]
+    return word

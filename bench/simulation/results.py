@@ -53,7 +53,7 @@ def yes(condition: bool) -> str:
 
 
 LOAD = (
-    "requests/s | answered/s | p50 ms | p95 ms | p99 ms | conflicts | publishes | skipped "
+    "requests/s | answered/s | p50 ms | p95 ms | p99 ms | conflicts | publishes "
     "| throttled | 503 | no instance | at once | USD a million | exact"
 )
 
@@ -67,7 +67,6 @@ def load(row: Row) -> Sequence[object]:
         milliseconds(row.p99),
         f"{row.conflicts:.2f}",
         f"{row.publishes:.2f}",
-        f"{row.skipped:.2f}",
         f"{row.throttled:.2f}",
         f"{row.unavailable:.1%}",
         f"{row.refused:.1%}",
@@ -101,7 +100,6 @@ def show_ceilings(title: str, what: str, ceilings: Sequence[Ceiling]) -> None:
 def ceilings(busy: Row) -> list[Ceiling]:
     """The ceilings of today's design, by what a request takes in `busy`."""
     limits = DEFAULT_LIMITS
-    puts = busy.conflicts + busy.publishes
     return [
         ("this project's throttle (a variable)", THROTTLE, 1.0),
         ("instances of a new account", NEW_ACCOUNT.concurrency, busy.busy),
@@ -111,7 +109,7 @@ def ceilings(busy: Row) -> list[Ceiling]:
             workload.WORDS_PER_TEXT,
         ),
         ("writes of one item", limits.item_writes, 1.0),
-        ("PUTs on one prefix", limits.prefix_puts, puts),
+        ("PUTs on one prefix", limits.prefix_puts, busy.puts),
         ("GETs on one prefix", limits.prefix_gets, busy.gets),
         ("instances of an account", limits.concurrency, busy.busy),
         ("writes of a table, account quota", limits.table_writes, workload.WORDS_PER_TEXT),

@@ -1,46 +1,25 @@
 """Today's design under load: each request counts its words and updates the report.
 
-Requests arrive at random at a given rate. They run the product's own code (wordtally.domain.ranking) on
-the model of AWS in bench/simulation/cloud.py, in virtual time.
+Requests arrive at random at a given rate. They run the product's own code on the model of AWS in
+bench/simulation/cloud.py, in virtual time.
 """
 
 import math
-import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wordtally import handler
-from wordtally.domain import ranking
 from wordtally.errors import Unavailable
 from wordtally.work import Work
 
 from bench import prices
 from bench.simulation import workload
-from bench.simulation.cloud import (
-    DEFAULT_LIMITS,
-    DEFAULT_TIMING,
-    Cloud,
-    Instance,
-    Limits,
-    Timing,
-    simulated,
-)
-from bench.simulation.virtual import Aside, Clock
-from bench.timing.designs import SETTINGS
+from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING, Cloud, Instance, Limits, Timing
 
 WARM_UP_SECONDS = 2.0
 """Earlier requests are not counted: token buckets begin with a single token, and the first requests have
 no concurrent ones."""
-
-
-Tally = Callable[[Mapping[str, int], Work], object]
-
-
-def product(instance: Instance) -> Tally:
-    """The product's code on an instance of the model. Only this function depends on Ranking's signature."""
-    aside = Aside(instance.clock)
-    return ranking.Ranking(instance, instance, SETTINGS.scan_up_to_words, aside).tally
 
 
 @dataclass(frozen=True)
@@ -59,14 +38,14 @@ class Row:
     at_once: int
     """Maximum number of instances busy at the same time."""
     upserts: float
-    """Per request, like the next five; without throttled calls."""
+    """Per request, like the next six; without throttled calls."""
+    write_units: float
     gets: float
+    puts: float
     conflicts: float
     publishes: float
-    skipped: float
-    """Requests whose totals were already published."""
     throttled: float
-    """Calls that DynamoDB or S3 refused."""
+    """Calls that DynamoDB or S3 refused, and that were retried."""
     unavailable: float
     """Share of the requests that ended in 503."""
     refused: float
@@ -78,10 +57,7 @@ class Row:
     def cost(self) -> dict[str, float]:
         """USD per million requests, by service."""
         return prices.usd(
-            seconds=self.busy,
-            write_units=self.upserts,
-            puts=self.conflicts + self.publishes,
-            gets=self.gets,
+            seconds=self.busy, write_units=self.write_units, puts=self.puts, gets=self.gets
         )
 
 
@@ -89,8 +65,10 @@ class Row:
 class _Seen:
     """Results of the requests that arrived after the warm-up."""
 
-    works: list[Work] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    figures: Counter[str] = field(default_factory=Counter)
+    """Sums over the requests."""
+    requests: int = 0
     busy: float = 0.0
     answered: int = 0
     unavailable: int = 0
@@ -105,13 +83,12 @@ def run(
     seed: int = 1,
 ) -> Row:
     """Simulate arrivals at `rate` a second for `seconds` after the warm-up, until all have ended."""
-    clock, rng = Clock(), random.Random(seed)
-    cloud = Cloud(clock, rng, workload.totals(), limits, timing)
+    cloud = Cloud(limits, timing, seed)
+    clock, rng = cloud.clock, cloud.rng
     until = WARM_UP_SECONDS + seconds
-    idle: list[Tally] = []
+    idle: list[Instance] = []
     busy = at_once = 0
     seen = _Seen()
-    before: Counter[str] = Counter()
 
     def arrive() -> None:
         nonlocal busy, at_once
@@ -124,53 +101,61 @@ def run(
             return
         busy += 1
         at_once = max(at_once, busy)
-        tally = idle.pop() if idle else product(Instance(cloud))
+        instance = idle.pop() if idle else Instance(cloud)
         words = workload.text(rng)
-        clock.start(lambda: serve(tally, words, counted))
+        clock.start(lambda: serve(instance, words, counted))
 
-    def serve(tally: Tally, words: dict[str, int], counted: bool) -> None:
+    def serve(instance: Instance, words: Mapping[str, int], counted: bool) -> None:
         nonlocal busy
         began, answered = clock.now, True
         work = Work(began + handler.ANSWER_WITHIN_SECONDS)
+        instance.done.clear()
         try:
-            tally(words, work)
+            instance.application.ranking.tally(words, work)
         except Unavailable:
             answered = False
         busy -= 1
-        idle.append(tally)
+        idle.append(instance)
         seen.answered += answered and WARM_UP_SECONDS < clock.now <= until
         if counted:
-            seen.works.append(work)
+            seen.requests += 1
+            seen.figures.update(work.figures())
+            seen.figures.update(instance.done)
             seen.busy += clock.now - began
             seen.unavailable += not answered
             if answered:
                 seen.seconds.append(clock.now - began)
 
     clock.after(0, arrive)
-    clock.after(WARM_UP_SECONDS, lambda: before.update(cloud.done))
-    with simulated(clock, rng):
+    with cloud.simulated():
         clock.run()
 
-    done = cloud.done - before
-    requests = len(seen.works)
+    arrived = seen.requests + seen.refused
+    each = means(seen.figures, seen.requests)
     return Row(
         rate=rate,
         answered=seen.answered / seconds,
         p50=quantile(seen.seconds, 0.50),
         p95=quantile(seen.seconds, 0.95),
         p99=quantile(seen.seconds, 0.99),
-        busy=seen.busy / requests,
+        busy=seen.busy / seen.requests,
         at_once=at_once,
-        upserts=sum(work.upserts for work in seen.works) / requests,
-        gets=done["get"] / requests,
-        conflicts=sum(work.conflicts for work in seen.works) / requests,
-        publishes=sum(work.publishes for work in seen.works) / requests,
-        skipped=sum(not work.publishes for work in seen.works) / requests,
-        throttled=done["throttled"] / requests,
-        unavailable=seen.unavailable / (requests + seen.refused),
-        refused=seen.refused / (requests + seen.refused),
+        upserts=each("upserts"),
+        write_units=each("write_units"),
+        gets=each("GetObject"),
+        puts=each("PutObject"),
+        conflicts=each("conflicts"),
+        publishes=each("publishes"),
+        throttled=each("throttled"),
+        unavailable=seen.unavailable / arrived,
+        refused=seen.refused / arrived,
         exact=cloud.report_is_exact(),
     )
+
+
+def means(figures: Counter[str], number: int) -> Callable[[str], float]:
+    """A function that returns the mean of a figure by name."""
+    return lambda name: figures[name] / number
 
 
 def quantile(values: Iterable[float], share: float) -> float:
