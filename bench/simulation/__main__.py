@@ -1,4 +1,4 @@
-"""`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes."""
+"""`PYTHONPATH=app .venv/bench/bin/python -m bench.simulation` prints every result of docs/scale.md, in some minutes."""
 
 from bench.simulation import results
 

@@ -1,10 +1,10 @@
-"""`PYTHONPATH=app python3 -m bench.simulation` prints every result of docs/scale.md, in some minutes.
+"""Every result of docs/scale.md.
 
 Nothing here is measured on AWS: bench/simulation/cloud.py lists the assumptions.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from bench import measure, prices
 from bench.simulation import streamed, synchronous, workload
@@ -13,9 +13,9 @@ from bench.simulation.streamed import Feed, Outcome
 from bench.simulation.synchronous import Row
 
 RATES = (1, 10, 50, 100, 200, 400, 800, 1_200)
-NEW_ACCOUNT = replace(DEFAULT_LIMITS, concurrency=10)
-NEW_TABLE = replace(DEFAULT_LIMITS, table_writes=4_000)  # and variables.tf: max_writes_per_second
-SLOW_S3 = replace(DEFAULT_TIMING, get=0.100, put=0.150)
+NEW_ACCOUNT = Limits(concurrency=10)
+NEW_TABLE = Limits(table_writes=4_000)  # and variables.tf: max_writes_per_second
+SLOW_S3 = Timing(get=0.100, put=0.150)
 
 FEEDS = (
     Feed(1_000, shards=1),
@@ -39,9 +39,10 @@ def sweep(
     return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
 
 
-def table(title: str, head: str, rows: Iterable[Sequence[object]]) -> None:
+def table(title: str, columns: Mapping[str, Callable[[Any], str]], rows: Iterable[object]) -> None:
+    """Print a table. `columns` has the headings, and the functions that return the cells of a row."""
     print(f"\n{title}")
-    measure.table(head, rows)
+    measure.table(" | ".join(columns), ([cell(row) for cell in columns.values()] for row in rows))
 
 
 def milliseconds(seconds: float) -> str:
@@ -52,38 +53,31 @@ def yes(condition: bool) -> str:
     return "yes" if condition else "no"
 
 
-LOAD = (
-    "requests/s | answered/s | p50 ms | p95 ms | p99 ms | conflicts | publishes "
-    "| throttled | 503 | no instance | at once | USD a million | exact"
-)
-
-
-def load(row: Row) -> Sequence[object]:
-    return (
-        f"{row.rate:,}",
-        f"{row.answered:,.0f}",
-        milliseconds(row.p50),
-        milliseconds(row.p95),
-        milliseconds(row.p99),
-        f"{row.conflicts:.2f}",
-        f"{row.publishes:.2f}",
-        f"{row.throttled:.2f}",
-        f"{row.unavailable:.1%}",
-        f"{row.refused:.1%}",
-        row.at_once,
-        f"{sum(row.cost.values()):.2f}",
-        yes(row.exact),
-    )
+LOAD: dict[str, Callable[[Row], str]] = {
+    "requests/s": lambda row: f"{row.rate:,}",
+    "answered/s": lambda row: f"{row.answered:,.0f}",
+    "p50 ms": lambda row: milliseconds(row.p50),
+    "p95 ms": lambda row: milliseconds(row.p95),
+    "p99 ms": lambda row: milliseconds(row.p99),
+    "conflicts": lambda row: f"{row.conflicts:.2f}",
+    "publishes": lambda row: f"{row.publishes:.2f}",
+    "throttled": lambda row: f"{row.throttled:.2f}",
+    "503": lambda row: f"{row.unavailable:.1%}",
+    "no instance": lambda row: f"{row.refused:.1%}",
+    "at once": lambda row: f"{row.at_once:,}",
+    "USD a million": lambda row: f"{sum(row.cost.values()):.2f}",
+    "exact": lambda row: yes(row.exact),
+}
 
 
 Ceiling = tuple[str, float, float]
 """A limit's name, the limit, and how much of it a request or a text takes."""
 
 
-def show_ceilings(title: str, what: str, ceilings: Sequence[Ceiling]) -> None:
+def show_ceilings(title: str, what: str, ceilings: Iterable[Ceiling]) -> None:
     """Print each limit with the resulting rate of `what`."""
-    table(
-        title,
+    print(f"\n{title}")
+    measure.table(
         f"ceiling | limit | a {what} takes | {what}s/s",
         (
             (
@@ -99,33 +93,26 @@ def show_ceilings(title: str, what: str, ceilings: Sequence[Ceiling]) -> None:
 
 def ceilings(busy: Row) -> list[Ceiling]:
     """The ceilings of today's design, by what a request takes in `busy`."""
-    limits = DEFAULT_LIMITS
+    limits, words = DEFAULT_LIMITS, workload.WORDS_PER_TEXT
+    lambda_requests = LAMBDA_REQUESTS_PER_INSTANCE * limits.concurrency
     return [
         ("this project's throttle (a variable)", THROTTLE, 1.0),
         ("instances of a new account", NEW_ACCOUNT.concurrency, busy.busy),
-        (
-            "writes of a new table, and this project's bound",
-            NEW_TABLE.table_writes,
-            workload.WORDS_PER_TEXT,
-        ),
+        ("writes of a new table, and this project's bound", NEW_TABLE.table_writes, words),
         ("writes of one item", limits.item_writes, 1.0),
         ("PUTs on one prefix", limits.prefix_puts, busy.puts),
         ("GETs on one prefix", limits.prefix_gets, busy.gets),
         ("instances of an account", limits.concurrency, busy.busy),
-        ("writes of a table, account quota", limits.table_writes, workload.WORDS_PER_TEXT),
+        ("writes of a table, account quota", limits.table_writes, words),
         ("requests to the HTTP APIs of an account", API_REQUESTS, 1.0),
-        (
-            "requests to the functions of an account",
-            LAMBDA_REQUESTS_PER_INSTANCE * limits.concurrency,
-            1.0,
-        ),
+        ("requests to the functions of an account", lambda_requests, 1.0),
     ]
 
 
 def show_today() -> list[Row]:
     """Print the design's sweeps and ceilings. Return the rows of the first sweep."""
     rows = sweep()
-    table("Today's design, an account with the default quotas", LOAD, map(load, rows))
+    table("Today's design, an account with the default quotas", LOAD, rows)
     for title, others in (
         ("the 10 instances of a new account", sweep((5, 10, 20, 40), NEW_ACCOUNT)),
         (
@@ -134,48 +121,44 @@ def show_today() -> list[Row]:
         ),
         ("S3 at 100 ms a GET and 150 ms a PUT", sweep((1, 10, 100), timing=SLOW_S3)),
     ):
-        table(f"The same, with {title}", LOAD, map(load, others))
+        table(f"The same, with {title}", LOAD, others)
     busy = rows[RATES.index(800)]
     title = f"Ceilings, by what a request takes at {busy.rate:,}/s"
     show_ceilings(title, "request", ceilings(busy))
     return rows
 
 
-STREAM = (
-    "texts/s | words each | shards | age p50 s | age p99 s | write units a text "
-    "| write units/s | hottest item, writes/s | words written a text "
-    "| function s a million texts | functions busy | slowest batch s | USD a million | exact"
-)
-
-
-def fed(outcome: Outcome) -> Sequence[object]:
-    feed = outcome.feed
-    return (
-        f"{feed.rate:,}",
-        str(feed.words),
-        str(feed.shards),
-        f"{outcome.age_p50:.1f}",
-        f"{outcome.age_p99:.1f}",
-        f"{outcome.write_units:.2f}",
-        f"{outcome.write_units * feed.rate:,.0f}",
-        f"{outcome.hottest * feed.rate:.1f}",
-        f"{outcome.words_written:.2f}",
-        f"{outcome.seconds * 1e6:,.0f}",
-        f"{outcome.busy:.0%}",
-        f"{outcome.slowest_batch:.1f}",
-        f"{sum(outcome.cost.values()):.2f}",
-        yes(outcome.exact),
-    )
+STREAM: dict[str, Callable[[Outcome], str]] = {
+    "texts/s": lambda outcome: f"{outcome.feed.rate:,}",
+    "words each": lambda outcome: str(outcome.feed.words),
+    "shards": lambda outcome: str(outcome.feed.shards),
+    "age p50 s": lambda outcome: f"{outcome.age_p50:.1f}",
+    "age p99 s": lambda outcome: f"{outcome.age_p99:.1f}",
+    "write units a text": lambda outcome: f"{outcome.write_units:.2f}",
+    "write units/s": lambda outcome: f"{outcome.write_units * outcome.feed.rate:,.0f}",
+    "hottest item, writes/s": lambda outcome: f"{outcome.hottest * outcome.feed.rate:.1f}",
+    "words written a text": lambda outcome: f"{outcome.words_written:.2f}",
+    "function s a million texts": lambda outcome: f"{outcome.seconds * 1e6:,.0f}",
+    "functions busy": lambda outcome: f"{outcome.busy:.0%}",
+    "slowest batch s": lambda outcome: f"{outcome.slowest_batch:.1f}",
+    "USD a million": lambda outcome: f"{sum(outcome.cost.values()):.2f}",
+    "exact": lambda outcome: yes(outcome.exact),
+}
 
 
 def stream_ceilings(outcomes: Sequence[Outcome]) -> list[Ceiling]:
     found = {outcome.feed: outcome for outcome in outcomes}
     alone, few, many = (found[feed] for feed in (Feed(1_000, 1), Feed.of(1_000), Feed.of(10_000)))
+    table_writes = DEFAULT_LIMITS.table_writes
     return [
-        ("writes of a new table, and this project's bound", 4_000, few.write_units),
+        (
+            "writes of a new table, and this project's bound",
+            NEW_TABLE.table_writes,
+            few.write_units,
+        ),
         ("records of a shard", 1_000, 1.0),
         ("the function of a shard: one batch at a time", 1, alone.busy / alone.feed.rate),
-        ("writes of a table, account quota", 40_000, many.write_units),
+        ("writes of a table, account quota", table_writes, many.write_units),
         ("requests to the HTTP APIs of an account", API_REQUESTS, 1.0),
     ]
 
@@ -183,7 +166,7 @@ def stream_ceilings(outcomes: Sequence[Outcome]) -> list[Ceiling]:
 def show_stream() -> list[Outcome]:
     """Simulate FEEDS, and print and return the outcomes."""
     outcomes = [streamed.run(feed, windows=2 if feed.rate > 1_000 else 4) for feed in FEEDS]
-    table("The stream, windows of 5 s", STREAM, map(fed, outcomes))
+    table("The stream, windows of 5 s", STREAM, outcomes)
     print("\nPosts at 1,000/s write the hottest item 1,000 times a second, and 10 units a text.")
     print("At 100 % busy, a function falls behind, and the age grows as long as the load lasts.")
     title = "Ceilings of the stream, by what a text takes"
@@ -194,8 +177,8 @@ def show_stream() -> list[Outcome]:
 def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
     """Print the costs of designs: name, rate, and USD per million texts by service."""
     services = list(designs[0][2])
-    table(
-        "Cost of a million texts of ten words in USD, words a day, and cost of a month",
+    print("\nCost of a million texts of ten words in USD, words a day, and cost of a month")
+    measure.table(
         " | ".join(["design", *services, "together", "S3", "DynamoDB", "words a day", "a month"]),
         (
             (
@@ -224,7 +207,3 @@ def main() -> None:
         if each.feed in (Feed.of(1_000), Feed.of(10_000))
     ]
     show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built)
-
-
-if __name__ == "__main__":
-    main()
