@@ -1,17 +1,17 @@
 """`make demo`: its requests, its retries and its output."""
 
-import email.utils
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ import requests
 from cheroot.errors import FatalSSLAlert
 from conftest import running_product
 
-from local.demo import chart, posting
+from local.demo import chart
 from local.demo.pieces import cut, pieces_of
 from local.demo.posting import Poster, Stopped
 
@@ -47,17 +47,14 @@ def demo(file: Path | str, url: str, **variables: str) -> tuple[int, str, str]:
         return process.returncode, output, errors
 
 
-class Time:
-    """A clock that only sleep() advances."""
-
-    def __init__(self) -> None:
-        self.pauses: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-
-    def now(self) -> float:
-        return sum(self.pauses)
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, in seconds. They take no time, and only they advance the clock."""
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=lambda: sum(pauses), time=lambda: 0)
+    for module in ("tenacity", "tenacity.nap", "urllib3.util.retry"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    return pauses
 
 
 class Scripted:
@@ -66,8 +63,8 @@ class Scripted:
     DROPPED = 0
     CUT_OFF = 1
 
-    def __init__(self, *answers: int | tuple[int, str] | str) -> None:
-        """An answer is a status, a status with a Retry-After, one of the constants above, or a body."""
+    def __init__(self, *answers: int | tuple[int, str, str] | str) -> None:
+        """An answer is a status, a status with a header, one of the constants above, or a body."""
         self.answers = list(answers)
         self.requests: list[dict[str, Any]] = []
 
@@ -77,15 +74,14 @@ class Scripted:
         if isinstance(answer, str):
             start_response("200 OK", [])
             return [answer.encode()]
-        status, retry_after = answer if isinstance(answer, tuple) else (answer, "")
+        status, *header = answer if isinstance(answer, tuple) else (answer,)
         if status == self.DROPPED:
             raise FatalSSLAlert  # cheroot closes the connection without an answer
-        headers = [("Retry-After", retry_after)] if retry_after else []
         if status == self.CUT_OFF:
             start_response("200 OK", [("Content-Length", "100"), ("connection", "close")])
             return [b'{"url"']
         body = {"url": "the report"} if status == 200 else {"error": "A sentence.", "code": "code"}
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+        start_response(f"{status} {HTTPStatus(status).phrase}", [tuple(header)] if header else [])
         return [json.dumps(body).encode()]
 
 
@@ -112,11 +108,12 @@ class TestPieces:
 
 class TestPosting:
     def poster(self, url: str) -> Poster:
-        self.time = Time()
         self.notices: list[str] = []
-        return Poster(url, "a key", self.notices.append, self.time.sleep, self.time.now)
+        return Poster(url, "a key", self.notices.append)
 
-    def test_it_retries_with_the_same_key_until_the_text_is_counted(self, serve: Serve) -> None:
+    def test_it_retries_with_the_same_key_until_the_text_is_counted(
+        self, serve: Serve, pauses: list[float]
+    ) -> None:
         api = Scripted(429, 503, 500, 502, 504, Scripted.DROPPED, Scripted.CUT_OFF, 200)
         poster = self.poster(serve(api))
         assert poster.post("a text", "its key") == "the report"
@@ -126,89 +123,77 @@ class TestPosting:
             assert request["body"] == {"parameter": "a text"}
             assert request["HTTP_IDEMPOTENCY_KEY"] == "its key"
             assert request["HTTP_X_API_KEY"] == "a key"
-        assert self.notices[0].startswith("429 Too Many Requests, retry in ")
-        assert self.notices[-1] == ""
+        assert re.fullmatch(r"Retry in \d s: 429 Too Many Requests", self.notices[1])
+        assert self.notices[::2] == [""] * 8
 
-    def test_pauses_grow_are_bounded_and_differ(self, serve: Serve) -> None:
-        poster = self.poster(serve(Scripted(*[503] * 9, 200)))
-        poster.post("a text", "key")
-        for failures, pause in enumerate(self.time.pauses):
-            longest = min(0.5 * 2**failures, 20)
-            assert longest / 2 <= pause <= longest
-        assert len(set(self.time.pauses)) == 9
+    def test_pauses_grow_are_bounded_and_differ(self, serve: Serve, pauses: list[float]) -> None:
+        self.poster(serve(Scripted(*[503] * 8, 200))).post("a text", "key")
+        for pause, limit in zip(pauses, [0.5, 1, 2, 4, 8, 16, 20, 20], strict=True):
+            assert limit / 2 <= pause <= limit
+        assert len(set(pauses)) == 8
 
     @pytest.mark.parametrize(
-        ("retry_after", "least", "most"),
-        [
-            ("7", 7, 7),
-            ("0", 0.25, 0.5),
-            ("a date", 50, 60),
-            ("soon", 0.25, 0.5),
-            ("-1", 0.25, 0.5),
-        ],
+        ("retry_after", "seconds"),
+        [("7", 7), ("Thu, 01 Jan 1970 00:01:00 GMT", 60), ("0", 0), ("soon", 0), ("-1", 0)],
     )
-    def test_retry_after_is_respected(
-        self, serve: Serve, retry_after: str, least: float, most: float
+    def test_a_pause_that_the_server_requests_is_added(
+        self, serve: Serve, pauses: list[float], retry_after: str, seconds: int
     ) -> None:
-        if retry_after == "a date":
-            retry_after = email.utils.formatdate(time.time() + 60, usegmt=True)
-        poster = self.poster(serve(Scripted((429, retry_after), 200)))
-        poster.post("a text", "key")
-        (pause,) = self.time.pauses
-        assert least <= pause <= most
+        self.poster(serve(Scripted((429, "Retry-After", retry_after), 200))).post("a text", "key")
+        (pause,) = pauses
+        assert seconds + 0.25 <= pause <= seconds + 0.5
 
     @pytest.mark.parametrize(
-        ("answer", "patience_seconds"),
+        ("answer", "what", "limit"),
         [
-            (429, posting.PATIENCE_SECONDS),
-            (503, posting.PATIENCE_SECONDS),
-            (500, posting.PATIENCE_WITH_ERRORS_SECONDS),
-            (504, posting.PATIENCE_WITH_ERRORS_SECONDS),
+            (429, "429 Too Many Requests", 180),
+            (503, "503 Service Unavailable", 180),
+            (500, "500 Internal Server Error", 60),
+            (504, "504 Gateway Timeout", 60),
+            (Scripted.DROPPED, "no answer", 180),
         ],
     )
     def test_it_gives_up_when_the_time_is_up(
-        self, serve: Serve, answer: int, patience_seconds: float
+        self, serve: Serve, pauses: list[float], answer: int, what: str, limit: int
     ) -> None:
-        poster = self.poster(serve(Scripted(answer)))
-        with pytest.raises(Stopped, match=rf"Still {answer} .* after \d+ attempts in \d+ s\."):
-            poster.post("a text", "key")
-        assert patience_seconds - posting.LONGEST_PAUSE_SECONDS < self.time.now() < patience_seconds
+        poster = self.poster(serve(Scripted(200, answer)))
+        poster.post("a text", "key")
+        with pytest.raises(Stopped, match=rf"gave {what} in attempt .* the limit of {limit} s\.$"):
+            poster.post("another", "other key")
+        assert limit - 20 <= sum(pauses) < limit
+
+    def test_it_gives_up_soon_on_a_server_that_never_answered(self, pauses: list[float]) -> None:
+        with pytest.raises(Stopped, match=r"gave no answer .* Is the URL right"):
+            self.poster("http://127.0.0.1:9/").post("a text", "key")
+        assert sum(pauses) < 10
 
     @pytest.mark.parametrize(
         ("answer", "sentence"),
         [
-            ((429, "3600"), r"requested a pause of 3,600 s\."),
+            ((429, "Retry-After", "3600"), r"The next attempt, 3,600 s later, would be past the"),
+            ((302, "Location", "/"), r"answered 302: A sentence\."),
             *((code, rf"answered {code}: A sentence\.") for code in (400, 401, 403, 404, 413, 422)),
             *((body, "Is it Wordtally") for body in ("[]", "<html>", "{}", '{"message": "OK"}')),
         ],
     )
     def test_it_stops_at_once_if_a_retry_cannot_help(
-        self, serve: Serve, answer: int | tuple[int, str] | str, sentence: str
+        self,
+        serve: Serve,
+        pauses: list[float],
+        answer: int | tuple[int, str, str] | str,
+        sentence: str,
     ) -> None:
         api = Scripted(answer)
         with pytest.raises(Stopped, match=sentence):
             self.poster(serve(api)).post("a text", "key")
         assert len(api.requests) == 1
-        assert self.time.pauses == []
-
-    def test_it_gives_up_soon_on_a_server_that_never_answered(self) -> None:
-        poster = self.poster("http://127.0.0.1:9/")
-        with pytest.raises(Stopped, match="Is the URL right"):
-            poster.post("a text", "key")
-        assert self.time.now() < posting.PATIENCE_AT_FIRST_SECONDS
-
-    def test_it_waits_longer_for_a_server_that_has_answered_before(self, serve: Serve) -> None:
-        poster = self.poster(serve(Scripted(200, Scripted.DROPPED)))
-        poster.post("a text", "key")
-        with pytest.raises(Stopped, match="Still no answer"):
-            poster.post("another", "other key")
-        assert self.time.now() > 60
+        assert pauses == []
 
     @pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://host/"])
-    def test_a_malformed_url_is_reported_in_a_sentence(self, url: str) -> None:
+    def test_a_malformed_url_is_reported_in_a_sentence(self, pauses: list[float], url: str) -> None:
         with pytest.raises(Stopped, match="cannot be called"):
             self.poster(url).post("a text", "key")
-        assert self.time.pauses == []
+        assert pauses == []
 
 
 class TestChart:

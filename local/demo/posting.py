@@ -1,16 +1,11 @@
-"""Posts a text for `make demo` until it is counted: retries with exponential backoff, jitter and a deadline.
-
-urllib3.util.Retry has neither a deadline nor a way to tell the user about a pause, and it retries
-the first failure without a pause. Only its parser of Retry-After is used here.
-"""
+"""Posts a text for `make demo` until it is counted: retries with exponential backoff, jitter and a deadline."""
 
 import contextlib
-import itertools
-import random
-import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import requests
+import tenacity
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
@@ -22,9 +17,6 @@ PATIENCE_WITH_ERRORS_SECONDS = 60.0
 
 PATIENCE_AT_FIRST_SECONDS = 10.0
 """Give up on a server after this many seconds without any answer. The URL may be wrong."""
-
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 20.0
 
 _NO_ANSWER = (
     requests.ConnectionError,
@@ -47,41 +39,31 @@ class _Failure(Exception):
 
 
 class Poster:
-    """Posts to `url`. `tell` gets a line before each pause and an empty string after it."""
+    """Posts to `url`. `tell` gets a line before each pause and an empty string before each attempt."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str,
-        tell: Callable[[str], None],
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, url: str, api_key: str, tell: Callable[[str], None]) -> None:
         self.retries = 0
-        self._sleep = sleep
-        self._clock = clock
         self._url = url
         self._headers = {"x-api-key": api_key} if api_key else {}
         self._tell = tell
         self._session = requests.Session()
         self._answered = False
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Failure),
+            wait=tenacity.wait_combine(  # at most 0.5 s, doubling up to 20 s; half is random
+                tenacity.wait_exponential(0.25, max=10),
+                tenacity.wait_random_exponential(0.25, max=10),
+                lambda state: _failure(state).retry_after_seconds,
+            ),
+            stop=lambda state: tenacity.stop_before_delay(_failure(state).patience_seconds)(state),
+            before=lambda _: tell(""),
+            before_sleep=self._before_pause,
+            retry_error_callback=self._give_up,
+        )
 
     def post(self, text: str, key: str) -> str:
         """Return the report's URL. Raise Stopped if the text is refused or the time is up."""
-        began = self._clock()
-        for failures in itertools.count():
-            try:
-                return self._attempt(text, key)
-            except _Failure as failure:
-                pause = max(_backoff(failures), failure.retry_after_seconds)
-                spent = self._clock() - began
-                if spent + pause > failure.patience_seconds:
-                    raise Stopped(self._given_up(failure, failures + 1, spent)) from None
-                self._tell(f"{failure}, retry in {pause:.0f} s")
-            self._sleep(pause)
-            self.retries += 1
-            self._tell("")
-        raise AssertionError("unreachable")
+        return self._retrying(self._attempt, text, key)
 
     def _attempt(self, text: str, key: str) -> str:
         try:
@@ -113,21 +95,23 @@ class Poster:
         except (ValueError, LookupError, TypeError):
             raise Stopped(f"{self._url} answered 200 without a report. Is it Wordtally?") from None
 
-    def _given_up(self, failure: _Failure, attempts: int, spent: float) -> str:
-        if not self._answered:
-            return f"{self._url} gave {failure}. Is the URL right, and is the product running?"
-        if failure.retry_after_seconds > failure.patience_seconds:
-            return (
-                f"{self._url} answered {failure} and requested a pause of"
-                f" {failure.retry_after_seconds:,.0f} s."
-            )
-        return f"Still {failure} after {attempts} attempts in {spent:.0f} s."
+    def _before_pause(self, state: tenacity.RetryCallState) -> None:
+        self.retries += 1
+        self._tell(f"Retry in {state.upcoming_sleep:.0f} s: {_failure(state)}")
+
+    def _give_up(self, state: tenacity.RetryCallState) -> NoReturn:
+        hint = "" if self._answered else " Is the URL right, and is the product running?"
+        raise Stopped(
+            f"{self._url} gave {_failure(state)} in attempt {state.attempt_number}, after"
+            f" {state.seconds_since_start:.0f} s. The next attempt, {state.upcoming_sleep:,.0f} s later,"
+            f" would be past the limit of {_failure(state).patience_seconds:.0f} s.{hint}"
+        )
 
 
-def _backoff(failures: int) -> float:
-    """Seconds to wait after `failures` earlier failures. Jitter spreads clients out."""
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**failures)
-    return random.uniform(longest / 2, longest)
+def _failure(state: tenacity.RetryCallState) -> _Failure:
+    failure = state.outcome and state.outcome.exception()
+    assert isinstance(failure, _Failure)
+    return failure
 
 
 def _retry_after(answer: requests.Response) -> float:
