@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 
 from local.demo.chart import chart
 from local.demo.pieces import pieces_of
@@ -40,17 +41,22 @@ def main() -> None:
         again = "Run the same command again to resume: nothing is counted twice."
     else:
         again = "The counts are lost, as the demo's own server has stopped. Resuming needs URL=."
+    progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+    task = progress.add_task("", total=len(pieces))
+
+    def tell(notice: str) -> None:
+        progress.update(task, description=escape(notice or f"Posting {file.name}"))
+
     counted = 0
     try:
         print(KEYS if url else OWN_SERVER, flush=True)
-        with contextlib.nullcontext(url) if url else own_server(api_key) as address:
+        with contextlib.nullcontext(url) if url else own_server(api_key) as address, progress:
             began = time.monotonic()
-            with tqdm(total=len(pieces), desc=f"Posting {file}", unit="piece", disable=None) as bar:
-                poster = Poster(address, api_key, bar.set_postfix_str)
-                for piece in pieces:
-                    report = poster.post(piece.text, piece.key)
-                    counted += 1
-                    bar.update()
+            poster = Poster(address, api_key, tell)
+            for piece in pieces:
+                report = poster.post(piece.text, piece.key)
+                counted += 1
+                progress.advance(task)
             seconds = time.monotonic() - began
             top = top_words(report)
     except (Stopped, KeyboardInterrupt) as reason:
@@ -67,9 +73,7 @@ def main() -> None:
     if url:
         print("This text is counted once, however often the demo has sent it to this server.")
     print("\nThe most frequent words of every text that this server has counted:\n")
-    columns = shutil.get_terminal_size().columns
-    for line in chart(top, columns, sys.stdout.encoding):
-        print(line)
+    print(chart(top))
 
 
 def text_of(file: Path) -> str:
