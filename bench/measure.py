@@ -1,11 +1,13 @@
 """Measuring wall time and CPU time, limiting the CPU share as Lambda does, and printing tables."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 MEMORY_MB = 1_769  # main.tf
 MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
@@ -33,24 +35,28 @@ def timed(run: Callable[[], object], times: int) -> Times:
     return Times(min(wall) * 1000, min(cpu) * 1000)
 
 
-def output(code: str, *arguments: str, share: float = 1, ready: bool = False) -> str:
-    """The output of `python -c code` on that share of a CPU. A share below one needs Linux.
+def in_new_process(function: Callable[..., Any], *arguments: object, share: float = 1) -> Any:
+    """Call a module's function in a new process, with that share of a CPU. A share below one needs Linux.
 
-    As in a container, the process is stopped when it has used up its share of a period. Any excess is
-    deducted from the next periods. With `ready`, the limit starts after the first line of output, which
-    is left out.
+    Arguments and result are passed as JSON. The limit starts when the module is imported. As in a
+    container, the process is stopped when it has used up its share of a period. Any excess is deducted
+    from the next periods.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+    code = (
+        f"import json, sys; from {function.__module__} import {function.__name__} as run\n"
+        "print('ready', flush=True); print(json.dumps(run(*json.loads(sys.argv[1]))))"
     )
-    if ready and process.stdout:
-        process.stdout.readline()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(arguments)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    process.stdout.readline()
     if share < 1:
         _hold_back(process, share)
     printed, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"exit {process.returncode}")
-    return printed
+    return json.loads(printed)
 
 
 def _hold_back(process: subprocess.Popen[str], share: float) -> None:

@@ -13,7 +13,7 @@ from bench.simulation import results, streamed, synchronous, workload
 from bench.simulation.cloud import DEFAULT_LIMITS, DEFAULT_TIMING
 from bench.simulation.streamed import Feed
 from bench.simulation.virtual import Clock
-from bench.timing.designs import SETTINGS
+from bench.timing.instance import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 

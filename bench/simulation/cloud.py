@@ -25,7 +25,7 @@ from wordtally.work import Work
 from bench.simulation import workload
 from bench.simulation.virtual import Aside, Clock
 from bench.store import Store
-from bench.timing.designs import SETTINGS
+from bench.timing.instance import SETTINGS
 
 
 @dataclass(frozen=True)

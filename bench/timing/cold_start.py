@@ -1,13 +1,16 @@
 """Cold starts, and the effect of memory: a function's share of a CPU is proportional to its memory."""
 
-import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 from bench import prices
-from bench.measure import MB_PER_VCPU, output, table
+from bench.measure import MB_PER_VCPU, in_new_process, table
 from bench.timing import corpus
 from bench.timing.designs import Endpoint
+from bench.timing.instance import first_and_warm_requests
 
+# As text, because every import of the process counts.
 _CPU = "import time\n"
 _PRINT = "\nimport sys; print(time.process_time(), len(sys.modules))"
 _FLOOR = """
@@ -15,24 +18,20 @@ import botocore.session
 session = botocore.session.get_session()
 clients = [session.create_client(name, region_name="eu-west-3") for name in ("dynamodb", "s3")]
 """
-READY = """
+_READY = """
 from wordtally import handler
 from wordtally.settings import Settings
 settings = Settings("eu-west-3", "words", "reports", 600, 1000, "markers", 24, "CLIENT")
-"""
-POST = """
-import json, time
-from types import SimpleNamespace
-context = SimpleNamespace(aws_request_id="", get_remaining_time_in_millis=lambda: 30_000)
-def post(text, application):
-    event = {"body": json.dumps({"parameter": text})}
-    event["requestContext"] = {"timeEpoch": int(time.time() * 1000)}
-    return handler.handle(application, event, context)["statusCode"]
+application = handler.application(settings)
 """
 _FIRST = f"""
-{READY}
-{POST}
-assert post({corpus.NINE_WORDS!r}, lambda: handler.application(settings)) == 200
+import json
+from types import SimpleNamespace
+{_READY}
+context = SimpleNamespace(aws_request_id="", get_remaining_time_in_millis=lambda: 30_000)
+event = {{"body": json.dumps({{"parameter": {corpus.NINE_WORDS!r}}})}}
+event["requestContext"] = {{"timeEpoch": int(time.time() * 1000)}}
+assert handler.handle(lambda: application, event, context)["statusCode"] == 200
 """
 FLOOR = "`import botocore`, two clients (the floor)"
 
@@ -45,7 +44,7 @@ def _starts() -> dict[str, tuple[str, str]]:
         "`import wordtally.handler`": ("HTTP", "import wordtally.handler"),
     }
     for client in ("thin", "botocore"):
-        ready = READY.replace("CLIENT", client) + "application = handler.application(settings)"
+        ready = _READY.replace("CLIENT", client)
         first = _FIRST.replace("CLIENT", client)
         starts[f"{client}: ready for the first request"] = "HTTP", ready
         starts[f"{client}: with its first answer"] = "HTTP", first
@@ -73,33 +72,9 @@ def show(endpoint: Endpoint) -> None:
 def _start(endpoint: Endpoint, transport: str, code: str) -> tuple[float, int]:
     """CPU time in ms, and the number of loaded modules."""
     with endpoint.over(transport):
-        cpu, modules = output(_CPU + code.strip() + _PRINT).split()
+        printed = subprocess.check_output([sys.executable, "-c", _CPU + code + _PRINT])
+    cpu, modules = printed.split()
     return float(cpu) * 1000, int(modules)
-
-
-# A function instance: its first request, then warm ones. Prints milliseconds as JSON. Its imports run
-# before the CPU limit applies, as Lambda runs them on a whole vCPU.
-_INSTANCE = f"""
-{READY.replace("CLIENT", "thin")}
-{POST}
-from bench.timing import corpus
-import statistics
-long = corpus.distinct(500)
-print("ready", flush=True)
-from functools import cache
-application = cache(lambda: handler.application(settings))
-def milliseconds(text):
-    began = time.perf_counter()
-    assert post(text, application) == 200
-    return (time.perf_counter() - began) * 1000
-first = milliseconds({corpus.NINE_WORDS!r})
-first_long = milliseconds(long)
-warm = [milliseconds({corpus.NINE_WORDS!r}) for _ in range(33)][3:]
-print(json.dumps([
-    first, first_long, statistics.median(warm), sorted(warm)[28],
-    min(milliseconds(long) for _ in range(3)),
-]))
-"""
 
 
 @dataclass
@@ -124,8 +99,11 @@ def sizes(endpoint: Endpoint) -> list[Size]:
     found = []
     with endpoint.tls():
         for memory in (128, 256, 512, 768, 1024, 1536, MB_PER_VCPU):
-            printed = output(_INSTANCE, share=min(1, memory / MB_PER_VCPU), ready=True)
-            found.append(Size(memory, *json.loads(printed)))
+            share = min(1, memory / MB_PER_VCPU)
+            milliseconds = in_new_process(
+                first_and_warm_requests, corpus.NINE_WORDS, corpus.distinct(500), share=share
+            )
+            found.append(Size(memory, *milliseconds))
     return found
 
 

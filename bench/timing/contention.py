@@ -10,8 +10,8 @@ from wordtally.domain import ranking, words
 from wordtally.work import Work
 
 from bench.measure import table
-from bench.timing import designs
 from bench.timing.designs import Endpoint
+from bench.timing.instance import SETTINGS
 
 HOT = ("the cat sat", "the dog sat", "the cat and the dog", "sat the fox")
 REQUESTS = 240  # in all
@@ -21,7 +21,7 @@ DELAY_MS = 20
 def run(endpoint: Endpoint, clients: int) -> list[object]:
     """A row of the table. A request publishes nothing if the report has its totals already."""
     endpoint.reset(1_000, DELAY_MS)
-    instances = [handler.application(designs.SETTINGS) for _ in range(clients)]
+    instances = [handler.application(SETTINGS) for _ in range(clients)]
     works: list[Work] = []
     took: list[float] = []
     start = threading.Barrier(clients)
@@ -55,7 +55,7 @@ def run(endpoint: Endpoint, clients: int) -> list[object]:
 
 def _is_exact() -> bool:
     """Whether the report is the top ten of a full scan."""
-    application = handler.application(designs.SETTINGS)
+    application = handler.application(SETTINGS)
     totals = {
         word: times
         for page in application.ranking._counts.scan(0, Work())

@@ -16,13 +16,11 @@ from wordtally.settings import Settings
 from wordtally.ways_in import http
 from wordtally.work import Work
 
+from bench.timing.instance import BOTOCORE, SETTINGS
 from local.emulator import aws
 
 Tally = Callable[[str], None]
 """A warm function instance that counts a text; raises unless the answer is 200."""
-
-SETTINGS = Settings(aws.REGION, "words", "reports", 600, 1000, "markers", 24, stream_name="stream")
-BOTOCORE = replace(SETTINGS, aws_client="botocore")
 
 
 def product(settings: Settings = SETTINGS) -> Tally:

@@ -11,6 +11,7 @@ from bench.measure import Times, table, timed
 from bench.timing import corpus, designs
 from bench.timing.designs import TRANSPORTS, Endpoint
 from bench.timing.growth import measured
+from bench.timing.instance import BOTOCORE, SETTINGS
 
 CHAIN = 2
 """Sequential calls: the publish needs the results of the upserts."""
@@ -49,9 +50,7 @@ def _row(endpoint: Endpoint, transport: str, words: int, delay: int) -> list[obj
     with endpoint.over(transport):
         text = corpus.distinct(words)
         ours, seen = measured(endpoint, designs.product(), text, repeat)
-        theirs, _ = measured(
-            endpoint, designs.product(designs.BOTOCORE), text, repeat_botocore, warm_up=1
-        )
+        theirs, _ = measured(endpoint, designs.product(BOTOCORE), text, repeat_botocore, warm_up=1)
     calls = sum(seen.calls.values())
 
     def figures(times: Times) -> list[object]:
@@ -104,8 +103,8 @@ def _batches(
     first, warm = [], []
     for _ in range(2):
         with endpoint.over(transport):
-            client = ThinClient(designs.SETTINGS.region, os.environ, connections=connections)
-        tally = designs.serving(handler.assembled(designs.SETTINGS, client))
+            client = ThinClient(SETTINGS.region, os.environ, connections=connections)
+        tally = designs.serving(handler.assembled(SETTINGS, client))
         first.append(timed(partial(tally, text), 1).wall)
         warm.append(timed(partial(tally, text), 2).wall)
         client.close()

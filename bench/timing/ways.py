@@ -18,11 +18,11 @@ from wordtally.ways_in.inbox import Upload
 from wordtally.work import Work
 
 from bench import prices
-from bench.measure import output, table
+from bench.measure import in_new_process, table
 from bench.store import Store
-from bench.timing import corpus
-from bench.timing.cold_start import POST
-from bench.timing.designs import SETTINGS, Endpoint
+from bench.timing import corpus, instance
+from bench.timing.designs import Endpoint
+from bench.timing.instance import SETTINGS
 from bench.timing.throttling import NEW_TABLE
 from local.demo.pieces import Piece, pieces_of
 
@@ -266,29 +266,6 @@ def show(endpoint: Endpoint) -> None:
     show_stream(endpoint)
 
 
-_FILE = """
-import json, sys, time
-from wordtally import handler
-from wordtally.ways_in import inbox
-from wordtally.work import Work
-from bench.timing.designs import SETTINGS
-application = handler.application(SETTINGS)
-files, upload = application.inbox().files, inbox.Upload("inbox", sys.argv[1])
-began, began_cpu = time.perf_counter(), time.process_time()
-counted = inbox.words_of(files, upload, 250_000, Work())
-took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
-work = Work()
-if sys.argv[2] == "write":
-    application.inbox().count(upload, work)
-wrote = time.perf_counter() - began - 2 * took
-print(json.dumps([
-    sum(counted.values()), len(counted), took, cpu,
-    int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024,
-    wrote, work.throttled,
-]))
-"""
-
-
 def show_files(endpoint: Endpoint) -> None:
     print("\n### A file\n")
     print(
@@ -309,7 +286,7 @@ def show_files(endpoint: Endpoint) -> None:
         ("250,000 words once", "many", len("\n".join(many).encode())),
     ):
         with endpoint.tls():
-            total, distinct, seconds, cpu, memory, *_ = json.loads(output(_FILE, key, "read"))
+            total, distinct, seconds, cpu, memory = in_new_process(instance.read_file, key)
         rows.append(
             [name, total, distinct, seconds, cpu, size / 1e6 / seconds, size / 1e6 / cpu, memory]
         )
@@ -317,72 +294,22 @@ def show_files(endpoint: Endpoint) -> None:
         "file | words | distinct | s to read | CPU s | MB/s | MB per CPU s | MB of memory at the most",
         rows,
     )
+    rows, some = [], 20_000
     print(
-        "\nThe writes of a file. The table accepts that many write units a second, in bursts of up to a tenth"
+        f"\nCounting a file of {some:,} distinct words, in the same setup. The table accepts that many write"
     )
-    print("of a second's worth.")
-    rows = []
+    print("units a second, in bursts of up to a tenth of a second's worth.")
     for writes in (0, NEW_TABLE):
         endpoint.reset(10_000, DELAY_MS, writes)
-        endpoint.put("inbox/some", "\n".join(many[:20_000]).encode())
+        endpoint.put("inbox/some", "\n".join(many[:some]).encode())
         with endpoint.tls():
-            _, distinct, *_, seconds, throttled = json.loads(output(_FILE, "some", "write"))
-        rows.append([writes or "any", distinct, seconds, throttled, round(distinct / seconds * 60)])
+            seconds, throttled = in_new_process(instance.count_file, "some")
+        a_minute = round(some / seconds * 60)
+        rows.append([writes or "any", seconds, throttled, a_minute])
     table(
-        "write units a second | distinct words | s | throttled | distinct words a minute",
+        "write units a second | s | throttled | distinct words a minute",
         rows,
     )
-
-
-_ACCEPT = f"""
-from dataclasses import replace
-from wordtally import handler
-from bench.timing import corpus
-from bench.timing.designs import SETTINGS
-{POST.replace('"body"', '"headers": HEADERS, "body"')}
-HEADERS = {{}}
-application = handler.application(SETTINGS)
-def cpu(text, status, headers):
-    HEADERS.update(headers)
-    for _ in range(20):
-        assert post(text, lambda: application) == status
-    began = time.process_time()
-    for _ in range(200):
-        post(text, lambda: application)
-    return (time.process_time() - began) / 200 * 1000
-post("warm", lambda: application)
-texts = [corpus.drawn(1_000, lines=False).split()[:n] for n in (10, 50)]
-print(json.dumps([
-    cpu(" ".join(text), status, headers)
-    for text in texts
-    for status, headers in ((200, {{}}), (202, {{"prefer": "respond-async"}}))
-    if HEADERS.clear() is None
-]))
-"""
-
-_COUNT = """
-import json, sys, time
-from wordtally import handler
-from wordtally.ways_in import stream
-from wordtally.work import Work
-from bench.timing import ways
-from bench.timing.designs import SETTINGS
-event = ways.event_of(int(sys.argv[1]), int(sys.argv[2]))
-application = handler.application(SETTINGS)
-application.ranking.tally({"warm": 1}, Work())
-application.ranking.tally({"warm": 1}, Work())
-began = time.process_time()
-((shard, records),) = stream.batches_of(json.loads(event)).items()
-decoded = time.process_time() - began
-started, began = time.perf_counter(), time.process_time()
-work = Work()
-application.stream().count(shard, records, work)
-took, counted = time.perf_counter() - started, time.process_time() - began
-print(json.dumps([
-    len(records), len(event), decoded, counted, took + decoded, work.upserts,
-    len(stream.total(records)),
-]))
-"""
 
 
 def event_of(texts: int, words_each: int) -> str:
@@ -407,14 +334,15 @@ def show_stream(endpoint: Endpoint) -> None:
         f"Accepting a text over TLS, {DELAY_MS} ms a call, on a warm instance: CPU time of `POST /` without and with"
     )
     print("`Prefer: respond-async`.")
+    prose, sizes = corpus.drawn(1_000, lines=False).split(), (10, 50)
     endpoint.reset(10_000, DELAY_MS)
     with endpoint.tls():
-        found = json.loads(output(_ACCEPT))
+        found = in_new_process(instance.accept, [" ".join(prose[:each]) for each in sizes])
     table(
         "words a text | bytes of its record | CPU ms, counted at once | CPU ms, accepted",
         (
-            [str(each), round(record_bytes(each)), *found[2 * place : 2 * place + 2]]
-            for place, each in enumerate((10, 50))
+            [str(each), round(record_bytes(each)), *milliseconds]
+            for each, milliseconds in zip(sizes, found, strict=True)
         ),
     )
     print(
@@ -428,7 +356,7 @@ def show_stream(endpoint: Endpoint) -> None:
         endpoint.reset(10_000, DELAY_MS)
         endpoint.seen()
         with endpoint.tls():
-            result = json.loads(output(_COUNT, str(texts), str(each)))
+            result = in_new_process(instance.count_batch, texts, each)
         records, event_bytes, decoded, cpu, seconds, written, distinct = result
         seen = endpoint.seen()
         plans = (seen.calls["UpdateItem"] - 2 - written) // 2
