@@ -17,15 +17,13 @@ from bench import prices
 from bench.simulation import workload
 from bench.simulation.cloud import DEFAULT_LIMITS, Cloud, Instance, Limits, Timing
 from bench.simulation.synchronous import means, quantile
+from bench.timing.events import MAX_RECORDS, PAYLOAD_BYTES
 
 WINDOW_SECONDS = 5
 """variables.tf: stream_window_seconds."""
 
 SHARD_TEXTS = 800
 """Texts a second planned for a shard. Kinesis accepts 1,000."""
-
-MAX_BATCH = 10_000
-"""Maximum number of records in a batch that Lambda delivers."""
 
 POLL_SECONDS = 1.0
 """Lambda polls each shard once a second."""
@@ -47,9 +45,6 @@ TIMING = Timing(cpu_per_upsert=0.25e-3)
 
 EVENT_BYTES = {10: 705, 50: 1_148}
 """Bytes of a record in the event, by the number of words in its text."""
-
-PAYLOAD_BYTES = 6_000_000
-"""Lambda's quota for an event."""
 
 COUNT_WITHIN_SECONDS = 300
 """The function's timeout."""
@@ -149,7 +144,7 @@ class _Shard:
     def serve(self) -> None:
         """A task: gather the texts that arrive until `end` in batches, and count them."""
         clock, rng = self._cloud.clock, self._cloud.rng
-        most = min(MAX_BATCH, PAYLOAD_BYTES // EVENT_BYTES[self._feed.words])
+        most = min(MAX_RECORDS, PAYLOAD_BYTES // EVENT_BYTES[self._feed.words])
         arriving = self._bundles()
         following = next(arriving, None)
         while following:

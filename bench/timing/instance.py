@@ -121,9 +121,9 @@ def count_batch(texts: int, words_each: int) -> list[float]:
     distinct words."""
     from wordtally.ways_in import stream
 
-    from bench.timing.ways import event_of
+    from bench.timing.events import drawn_records, event_of
 
-    event = event_of(texts, words_each)
+    event = event_of(drawn_records(texts, words_each))
     application = handler.application(SETTINGS)
     assert application.stream
     for _ in range(2):

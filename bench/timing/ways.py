@@ -1,6 +1,5 @@
 """The three ways in compared: the cost of a text posted in pieces, as a file, and by the stream."""
 
-import base64
 import gzip
 import json
 import math
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from statistics import mean
 
 from wordtally import handler
 from wordtally.domain import once, words
@@ -22,6 +22,7 @@ from bench.measure import in_new_process, table
 from bench.store import Store
 from bench.timing import corpus, instance
 from bench.timing.designs import Endpoint
+from bench.timing.events import drawn_records, events_of
 from bench.timing.instance import SETTINGS
 from bench.timing.throttling import NEW_TABLE
 from local.demo.pieces import Piece, pieces_of
@@ -30,17 +31,8 @@ DELAY_MS = 5
 BIG = 10_000_000
 """Size of the large text in bytes."""
 
-PAYLOAD_BYTES = 6_000_000
-"""Maximum size of an event that Lambda passes to a function."""
-
-MAX_RECORDS = 10_000
-"""Maximum number of records in a batch."""
-
 SHARD_RECORDS, SHARD_BYTES = 800, 800_000
 """Per second: four fifths of the capacity of a shard."""
-
-STREAM = "arn:aws:kinesis:eu-west-3:123456789012:stream/wordtally"
-SHARD = "shardId-000000000000"
 
 
 @dataclass
@@ -83,42 +75,6 @@ class Counted:
 def marker_of(piece: Piece) -> once.Marker:
     now = int(time.time())
     return once.marker(piece.key, piece.text, now, now + 86_400)
-
-
-def event_record(number: int, data: bytes) -> dict[str, object]:
-    """A record as Lambda passes it to the function."""
-    sequence = f"49{number:054}"
-    kinesis = {
-        "kinesisSchemaVersion": "1.0",
-        "partitionKey": "0123456789abcdef",
-        "sequenceNumber": sequence,
-        "data": base64.b64encode(data).decode(),
-        "approximateArrivalTimestamp": 1_790_000_000.123,
-    }
-    return {
-        "kinesis": kinesis,
-        "eventSource": "aws:kinesis",
-        "eventVersion": "1.0",
-        "eventID": f"{SHARD}:{sequence}",
-        "eventName": "aws:kinesis:record",
-        "invokeIdentityArn": "arn:aws:iam::123456789012:role/wordtally",
-        "awsRegion": "eu-west-3",
-        "eventSourceARN": STREAM,
-    }
-
-
-def events_of(records: list[bytes]) -> Iterator[str]:
-    """The records of one shard in as few events as Lambda allows."""
-    batch: list[str] = []
-    size = 0
-    for number, data in enumerate(records):
-        found = json.dumps(event_record(number, data))
-        if batch and (size + len(found) > PAYLOAD_BYTES or len(batch) == MAX_RECORDS):
-            yield f'{{"Records": [{",".join(batch)}]}}'
-            batch, size = [], 0
-        batch.append(found)
-        size += len(found) + 1
-    yield f'{{"Records": [{",".join(batch)}]}}'
 
 
 Way = Callable[[handler.Application, str, list[Piece]], None]
@@ -312,22 +268,6 @@ def show_files(endpoint: Endpoint) -> None:
     )
 
 
-def event_of(texts: int, words_each: int) -> str:
-    """One batch, even if Lambda would not deliver one of that size."""
-    rest = iter(corpus.drawn(texts * words_each * 7, lines=False).split())
-    found = []
-    for number in range(texts):
-        text = " ".join(next(rest) for _ in range(words_each))
-        found.append(json.dumps(event_record(number, stream.encode(words.count(text), None))))
-    return f'{{"Records": [{",".join(found)}]}}'
-
-
-def record_bytes(words_each: int, texts: int = 1_000) -> float:
-    event = json.loads(event_of(texts, words_each))
-    sizes = [len(base64.b64decode(found["kinesis"]["data"])) for found in event["Records"]]
-    return sum(sizes) / len(sizes)
-
-
 def show_stream(endpoint: Endpoint) -> None:
     print("\n### The stream\n")
     print(
@@ -341,7 +281,7 @@ def show_stream(endpoint: Endpoint) -> None:
     table(
         "words a text | bytes of its record | CPU ms, counted at once | CPU ms, accepted",
         (
-            [str(each), round(record_bytes(each)), *milliseconds]
+            [str(each), round(mean(map(len, drawn_records(1_000, each)))), *milliseconds]
             for each, milliseconds in zip(sizes, found, strict=True)
         ),
     )
