@@ -4,11 +4,9 @@ import contextlib
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from wordtally.aws.client import Answer, Client, Parameters
@@ -234,15 +232,3 @@ def serving(*conversations: Conversation, tls: ssl.SSLContext | None = None) -> 
         yield server
     finally:
         server.close()
-
-
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for `name`, and the file with the certificate to trust."""
-    own, key = folder / f"{name}.pem", folder / f"{name}-key.pem"
-    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
-    files = ["-keyout", str(key), "-out", str(own)]
-    subprocess.run(["openssl", *request.split(), *subject, *files], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own, key)
-    return context, own

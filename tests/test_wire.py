@@ -18,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from fake_endpoint import certificate
 from hostile import (
     CREDENTIALS,
     PATIENT,
@@ -28,7 +29,6 @@ from hostile import (
     MakeThin,
     Peer,
     answers,
-    certificate,
     counted,
     forever,
     one,
@@ -86,7 +86,7 @@ READABLE: dict[str, Conversation] = {
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, dict[str, str]]:
     """A server's TLS context, and the variables of a client that trusts it."""
-    context, bundle = certificate(tmp_path_factory.mktemp("tls"), "localhost")
+    context, bundle = certificate(tmp_path_factory.mktemp("tls"), "DNS:localhost")
     return context, {"AWS_CA_BUNDLE": str(bundle)}
 
 
@@ -340,7 +340,8 @@ def test_a_certificate_of_the_wrong_name_or_issuer_is_refused(
     trusted: bool, thin: MakeThin, tmp_path: Path
 ) -> None:
     """The wrong name under a trusted issuer, or the right name under another issuer."""
-    context, bundle = certificate(tmp_path, "elsewhere.example" if trusted else "localhost")
+    name = "elsewhere.example" if trusted else "localhost"
+    context, bundle = certificate(tmp_path, f"DNS:{name}")
     with serving(well_behaved, tls=context) as server:
         here = thin(server.url, variables={"AWS_CA_BUNDLE": str(bundle)} if trusted else {})
         expect_unreachable(here, "SSLCertVerificationError")
