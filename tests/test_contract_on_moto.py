@@ -41,7 +41,10 @@ class OnMoto(contract.Environment):
         place = {"LocationConstraint": aws.REGION}
         self.s3.create_bucket(Bucket=INBOX, CreateBucketConfiguration=place)
         self.addCleanup(aws.delete_bucket, self.s3, INBOX)
-        self.s3.put_bucket_versioning(Bucket=INBOX, VersioningConfiguration={"Status": "Enabled"})
+        for bucket in (BUCKET, INBOX):
+            self.s3.put_bucket_versioning(
+                Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+            )
         self.kinesis, self.queue = self.service("kinesis"), self.service("sqs")
         self.kinesis.create_stream(StreamName="texts", ShardCount=1)
         self.addCleanup(self.kinesis.delete_stream, StreamName="texts")

@@ -188,8 +188,10 @@ class ReportsContract(Environment):
         self.assertEqual(self.reports.read(Work()), Published())
 
     def test_a_published_report_can_be_read(self) -> None:
+        """The reader finds the same version of the object, as the bucket is versioned."""
         report = Report((("don't", 3), ("हिन्दी", 3), ("好", 1)), 7)
         published = self.reports.publish(report, None, Work())
+        self.assertIsNotNone(published.version_id)
         self.assertEqual(self.reports.read(Work()), published)
         self.assertEqual(published.report, report)
 
