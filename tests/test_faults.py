@@ -12,6 +12,7 @@ from unittest import mock
 
 import fake_aws
 import pytest
+from botocore.retries.quota import RetryQuota
 from botocore.retries.standard import ExponentialBackoff
 from fake_aws import FakeAws
 from faults import FAULTS, KillableClient, Killed, ShortTimeout, injected
@@ -131,6 +132,8 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Product]:
         mock.patch.object(sdk, "READ_TIMEOUT_SECONDS", QUICK.answer_seconds),
         mock.patch.object(thin, "TIMEOUTS", QUICK),
         mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0),
+        # botocore's retry quota is per client; the tests that throttle it always would use it up.
+        mock.patch.object(RetryQuota, "acquire", return_value=True),
     ):
         yield Product(server, request.param)
 
