@@ -1,6 +1,6 @@
 """Behaviour that both clients of AWS share (retries, batches, deadlines), and the translation of botocore's
 errors.
-test_contract_on_moto.py, test_faults.py and test_random_walks.py run on both clients, too."""
+test_contract_on_moto.py and test_faults.py run on both clients, too."""
 
 import json
 import os

@@ -1,13 +1,12 @@
 """Random walks: requests, links, files, records of the stream, crashes, lost answers, reconciliations,
 deletions of the report and of words, and new versions, in any order, checked against a model of the counts.
 
-Most walks run on the fakes, which keep the contract of the real clients, so thousands of steps are quick.
-Shorter walks run with each client of AWS, over HTTP to the fakes."""
+They run on the fakes, which keep the contract of the real clients, so thousands of steps are quick.
+tests/test_faults.py injects the faults of the wire into each client of AWS."""
 
 import gzip
 import itertools
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,10 +15,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
-import fake_aws
-import pytest
-from botocore.retries.standard import ExponentialBackoff
-from fake_aws import Effect, Exchange, FakeAws
+from fake_aws import INBOX
 from fakes import (
     FakeClient,
     FakeDynamoDB,
@@ -32,8 +28,7 @@ from fakes import (
     stream_over,
     timed_out,
 )
-from faults import Killed, afterwards
-from hypothesis import settings
+from faults import Killed
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from on_fakes import stored
@@ -45,12 +40,11 @@ from wordtally.aws.errors import AwsError
 from wordtally.domain import once, ranking
 from wordtally.domain.ranking import Ranking
 from wordtally.errors import Unavailable
-from wordtally.settings import Settings
+from wordtally.stores import lanes
 from wordtally.stores.reports import KEY
 from wordtally.ways_in import stream
 from wordtally.work import Work
 
-from local.emulator import aws
 from local.services.instances import Context
 
 WORDS = [f"w{number}" for number in range(13)]  # more words than the report shows
@@ -140,7 +134,7 @@ class Walk(RuleBasedStateMachine):
         self.table, self.bucket = FakeDynamoDB(), FakeS3(versioned)
         self.files, self.kinesis, self.queue = FakeS3(versioned=True), FakeKinesis(), FakeSqs()
         self.scan_up_to_words = scan_up_to_words
-        self.instances = [self.new_instance() for _ in range(2)]
+        self.instances = [Instance(self) for _ in range(2)]
         self.least: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
         self.names = itertools.count()
@@ -152,11 +146,11 @@ class Walk(RuleBasedStateMachine):
         self.small = ExitStack()
         self.small.enter_context(mock.patch.object(once, "CHUNK_WORDS", 2))
         self.small.enter_context(mock.patch.object(stream, "MAX_PLAN_BYTES", 100))
+        # Only killed functions hold lanes between two steps. Once they hold all lanes, the next file must
+        # not wait for a quarter of an hour.
+        self.small.enter_context(mock.patch.object(lanes, "LEASE_SECONDS", -1))
 
-    def new_instance(self) -> Any:
-        return Instance(self)
-
-    def plan(self, instance: Any, fault: Fault | None) -> None:
+    def plan(self, instance: Instance, fault: Fault | None) -> None:
         """Inject `fault` into the next request."""
         instance.plan.fault, instance.plan.calls = fault, 0
 
@@ -171,7 +165,7 @@ class Walk(RuleBasedStateMachine):
         try:
             answer = handler.handle(lambda: instance.application, event, Context())
         except Killed:
-            self.instances[number] = self.new_instance()
+            self.instances[number] = Instance(self)
             self.behind = True
             return None
         status: int = answer["statusCode"]
@@ -223,7 +217,7 @@ class Walk(RuleBasedStateMachine):
                 lambda: instance.application, {"routeKey": "GET /report"}, Context()
             )
         except Killed:
-            self.instances[number] = self.new_instance()
+            self.instances[number] = Instance(self)
             return
         finally:
             assert stored(self.table, self.bucket) == before
@@ -250,7 +244,7 @@ class Walk(RuleBasedStateMachine):
         except (Killed, Unavailable) as error:
             assert fault
             if isinstance(error, Killed):
-                self.instances[number] = self.new_instance()
+                self.instances[number] = Instance(self)
             self.behind = True
             return False
         # If nothing is counted, a deleted report is not restored.
@@ -262,7 +256,7 @@ class Walk(RuleBasedStateMachine):
     def upload(self, number: int, text: list[str], fault: Any) -> tuple[str, list[str], str]:
         name = f"file {next(self.names)}"
         answer = self.files.put_object(
-            Bucket=fake_aws.INBOX, Key=name, Body=gzip.compress("\n".join(text).encode())
+            Bucket=INBOX, Key=name, Body=gzip.compress("\n".join(text).encode())
         )
         uploaded = name, text, answer["VersionId"]
         self.announce_again(uploaded, number, fault)
@@ -367,7 +361,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def deploy_a_new_version(self, number: int) -> None:
-        self.instances[number] = self.new_instance()
+        self.instances[number] = Instance(self)
 
     @invariant()
     def nothing_is_lost_and_nothing_counted_twice(self) -> None:
@@ -395,71 +389,3 @@ class Walk(RuleBasedStateMachine):
 
 
 TestRandomWalks = Walk.TestCase
-
-
-class WireInstance:
-    """An instance with a client of AWS, over HTTP to the fakes. Outages happen on the wire, kills in the client."""
-
-    def __init__(self, server: FakeAws, client: Client, scan_up_to_words: int) -> None:
-        self.plan = Plan()
-        chosen = Settings(
-            *(aws.REGION, "words", "reports", 600, scan_up_to_words, "markers", 24),
-            stream_name="texts",
-            failure_queue_url="https://sqs.example/1/failures",
-        )
-        self.application = handler.assembled(chosen, Faulty(client, self.plan))
-        self.ranking = self.application.ranking
-
-
-class WireWalk(Walk):
-    client: str
-
-    @initialize(scan_up_to_words=st.sampled_from([0, 5, 100]), versioned=st.booleans())
-    def begin(self, scan_up_to_words: int, versioned: bool) -> None:
-        self.stack = ExitStack()
-        self.server = self.stack.enter_context(fake_aws.serving())
-        self.stack.enter_context(mock.patch.dict(os.environ, self.server.environment()))
-        self.stack.enter_context(
-            mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0)
-        )
-        chosen = Settings(aws.REGION, "words", "reports", 600, 0, "markers", 24, self.client)
-        self.clients = itertools.cycle([handler.client(chosen) for _ in range(2)])
-        super().begin(scan_up_to_words, versioned)
-        self.server.table, self.server.bucket = self.table, self.bucket
-        self.server.files, self.server.kinesis = self.files, self.kinesis
-        self.server.queue = self.queue
-
-    def new_instance(self) -> Any:
-        return WireInstance(self.server, next(self.clients), self.scan_up_to_words)
-
-    def plan(self, instance: Any, fault: Fault | None) -> None:
-        outage = fault if fault and fault[1] == "outage" else None
-        super().plan(instance, None if outage else fault)
-        calls = itertools.count(1)
-
-        def effect(operation: str) -> Effect | None:
-            """The network fails at one call and stays down during the request."""
-            if not outage or (call := next(calls)) < outage[0]:
-                return None
-            effective = call == outage[0] and outage[2]
-            return afterwards(Exchange.cut) if effective else Exchange.cut
-
-        self.server.fault = effect
-
-    def teardown(self) -> None:
-        super().teardown()
-        self.stack.close()
-
-
-class ThinWalk(WireWalk):
-    client = "thin"
-
-
-class BotocoreWalk(WireWalk):
-    client = "botocore"
-
-
-TestThinWalks = pytest.mark.slow(ThinWalk.TestCase)
-TestThinWalks.settings = settings(max_examples=5)
-TestBotocoreWalks = pytest.mark.slow(BotocoreWalk.TestCase)
-TestBotocoreWalks.settings = settings(max_examples=3)
