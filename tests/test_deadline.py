@@ -7,15 +7,7 @@ from unittest import mock
 
 import pytest
 from faults import ShortTimeout
-from hostile import (
-    SOON_SECONDS,
-    Conversation,
-    answers,
-    forever,
-    response,
-    sends,
-    serving,
-)
+from hostile import SOON_SECONDS, Conversation, answers, forever, response, sends, serving
 from wordtally import handler
 from wordtally.settings import Settings
 

@@ -365,10 +365,7 @@ class TestEverythingOn(AnyDeployment):
             "Bucket": bucket,
             "NotificationConfiguration": {"LambdaFunctionConfigurations": [told]},
         }
-        with (
-            revoked(everything, statement),
-            pytest.raises(ClientError, match="Unable to validate"),
-        ):
+        with revoked(everything, statement), pytest.raises(ClientError, match="Unable to validate"):
             s3.put_bucket_notification_configuration(**again)
         s3.put_bucket_notification_configuration(**again)
 

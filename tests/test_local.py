@@ -131,10 +131,7 @@ class TestEvents:
         limit = 10 * 1024 * 1024
         assert requests.post(url, data=b"x" * limit, timeout=10).status_code == 200
         answer = requests.post(url, data=b"x" * (limit + 1), timeout=10)
-        assert (answer.status_code, answer.json()) == (
-            413,
-            {"message": "Request Entity Too Large"},
-        )
+        assert (answer.status_code, answer.json()) == (413, {"message": "Request Entity Too Large"})
         chunks = (b"x" * 1024 for _ in range(10 * 1024 + 1))
         assert requests.post(url, data=chunks, timeout=10).status_code == 413
         assert len(function.events) == 1

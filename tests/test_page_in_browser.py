@@ -271,13 +271,7 @@ class TestPosting:
         ],
     )
     def test_it_waits_as_long_as_the_service_requests_but_at_most_a_minute(
-        self,
-        status: int,
-        retry_after: str,
-        seconds: int,
-        reason: str,
-        product: str,
-        visit: Open,
+        self, status: int, retry_after: str, seconds: int, reason: str, product: str, visit: Open
     ) -> None:
         here = visit(product).open(clock=True)
         headers = {"retry-after": retry_after}

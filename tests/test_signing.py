@@ -37,10 +37,7 @@ keys = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 )
 secrets = st.text("abcXYZ019+/=", min_size=1, max_size=40)
 credentials = st.builds(
-    Credentials,
-    st.text("ABCDEFGHIJ234567", min_size=1, max_size=20),
-    secrets,
-    st.none() | secrets,
+    Credentials, st.text("ABCDEFGHIJ234567", min_size=1, max_size=20), secrets, st.none() | secrets
 )
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1))
 

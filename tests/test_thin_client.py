@@ -30,13 +30,7 @@ from wordtally.aws.connections import Host, NoResponse, Response
 from wordtally.aws.environment import Endpoint, endpoint
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable
 from wordtally.aws.operations import AT_MOST_ONCE
-from wordtally.aws.thin import (
-    BUDGET,
-    CONNECTIONS,
-    FIRST_CONNECTIONS,
-    RETRY_COST,
-    ThinClient,
-)
+from wordtally.aws.thin import BUDGET, CONNECTIONS, FIRST_CONNECTIONS, RETRY_COST, ThinClient
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "UpdateItem": UPDATE,

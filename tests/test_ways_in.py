@@ -28,10 +28,7 @@ TRUTH = Counter(standard(BOOK))
 
 @pytest.fixture
 def server(patient: None) -> Iterator[FakeAws]:
-    with (
-        fake_aws.serving() as server,
-        mock.patch.dict(os.environ, server.environment()),
-    ):
+    with fake_aws.serving() as server, mock.patch.dict(os.environ, server.environment()):
         server.table.page_size = 1_000
         yield server
 

@@ -26,11 +26,7 @@ ON_S3 = frozenset(["GetObject", "PutObject", "GetObjectTagging", "PutObjectTaggi
 METADATA = "x-amz-meta-"
 
 _REQUEST_HEADERS = {"if-match": "IfMatch", "if-none-match": "IfNoneMatch", "range": "Range"}
-_ANSWER_HEADERS = {
-    "ETag": "etag",
-    "VersionId": "x-amz-version-id",
-    "ContentRange": "content-range",
-}
+_ANSWER_HEADERS = {"ETag": "etag", "VersionId": "x-amz-version-id", "ContentRange": "content-range"}
 _TAG = re.compile("<Tag><Key>(.*?)</Key><Value>(.*?)</Value></Tag>")
 
 Reply = tuple[int, dict[str, str], bytes]

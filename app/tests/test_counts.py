@@ -141,10 +141,7 @@ class Errors(OnFakes):
             self.assertIs(raised.exception.__cause__, error)
 
     def test_the_detail_names_call_and_code(self) -> None:
-        self.table.faults["Scan"] = [
-            refused("Scan", "ThrottlingException"),
-            timed_out("Scan"),
-        ]
+        self.table.faults["Scan"] = [refused("Scan", "ThrottlingException"), timed_out("Scan")]
         for detail in ("ThrottlingException", "read timeout"):
             with self.assertRaisesRegex(Unavailable, f"^Scan: {detail}$"):
                 list(self.counts.scan(0, Work()))

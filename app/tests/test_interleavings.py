@@ -422,10 +422,7 @@ class ExactlyOnce(Exploring):
 
 class Reconciliation(Exploring):
     def test_repairs_the_report_after_a_crash_despite_concurrent_publishes(self) -> None:
-        for others in [
-            ((("k", 3),), (("x", 1),)),
-            ((("crashed", 1),), (("a", 2), ("z", 2))),
-        ]:
+        for others in [((("k", 3),), (("x", 1),)), ((("crashed", 1),), (("a", 2), ("z", 2)))]:
             scenario = Scenario(TEN, each(RECONCILE, *others), (0, 0, 0), behind=(("crashed", 9),))
             self.assert_right(scenario, more_than=200)
 

@@ -39,9 +39,7 @@ class Transactions(OnFakes):
         self.assertRegex(key, "^[0-9a-f]{64}$")
         self.assertEqual(chunk, 0)
 
-    def test_the_ttl_has_a_separate_attribute_a_day_after_the_marker_becomes_invalid(
-        self,
-    ) -> None:
+    def test_the_ttl_has_a_separate_attribute_a_day_after_the_marker_becomes_invalid(self) -> None:
         self.add({"a": 1})
         (item,) = self.table.markers.values()
         self.assertEqual(item["valid_until"], {"N": "3600"})
@@ -73,11 +71,7 @@ class Transactions(OnFakes):
     def test_a_cancellation_without_reasons_is_no_commit(self) -> None:
         cases: list[Any] = [[], None, "garbage", [{}], [{"Code": "None"}], [{"Code": None}]]
         for reasons in cases:
-            error = refused(
-                "TransactWriteItems",
-                "TransactionCanceledException",
-                reasons=reasons,
-            )
+            error = refused("TransactWriteItems", "TransactionCanceledException", reasons=reasons)
             self.table.faults["TransactWriteItems"] = [error]
             with self.subTest(reasons=reasons), self.assertRaises(Unavailable) as raised:
                 self.add({"a": 1})

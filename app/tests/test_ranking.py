@@ -111,9 +111,7 @@ class Tally(Requests):
         self.tally({"a": 1})
         self.assertNotIn("Scan", self.calls_of({"a": 1}, scan_up_to_words=0))
 
-    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_forever(
-        self,
-    ) -> None:
+    def test_a_table_that_outgrows_the_limit_below_the_top_ten_is_not_scanned_forever(self) -> None:
         self.tally({f"frequent{number}": 9 for number in range(10)}, scan_up_to_words=12)
         self.tally({f"rare{number}": 1 for number in range(5)}, scan_up_to_words=12)
         self.assertNotIn("Scan", self.calls_of({"rare9": 1}, scan_up_to_words=12))

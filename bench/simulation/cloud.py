@@ -180,11 +180,7 @@ class Instance:
         return self._cloud.store.presigned_url(parameters, expires_seconds)
 
     def _call(
-        self,
-        operation: str,
-        request: Parameters,
-        until: float,
-        retried: Callable[[AwsError], None],
+        self, operation: str, request: Parameters, until: float, retried: Callable[[AwsError], None]
     ) -> Answer:
         """One call. Throttled calls are retried until the deadline."""
         attempts = 0

@@ -69,11 +69,7 @@ class Aside(Executor):
         self._clock = clock
 
     def submit(
-        self,
-        fn: Callable[Arguments, Result],
-        /,
-        *args: Arguments.args,
-        **kwargs: Arguments.kwargs,
+        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Result]:
         future: _Awaited[Result] = _Awaited(self._clock)
 

@@ -9,10 +9,7 @@ from bench.timing.growth import SIZES, measured
 DELAY_MS = 5
 SERVICES = ("DynamoDB", "S3", "Lambda", "HTTP API", "logs")
 
-DESIGNS = {
-    "this product": designs.product,
-    "a scan per request": designs.scan_per_request,
-}
+DESIGNS = {"this product": designs.product, "a scan per request": designs.scan_per_request}
 
 
 def usd_per_million(seen: Seen, times: Times) -> list[float]:

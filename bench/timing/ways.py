@@ -262,10 +262,7 @@ def show_files(endpoint: Endpoint) -> None:
             seconds, throttled = in_new_process(instance.count_file, "some")
         a_minute = round(some / seconds * 60)
         rows.append([writes or "any", seconds, throttled, a_minute])
-    table(
-        "write units a second | s | throttled | distinct words a minute",
-        rows,
-    )
+    table("write units a second | s | throttled | distinct words a minute", rows)
 
 
 def show_stream(endpoint: Endpoint) -> None:

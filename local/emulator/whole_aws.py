@@ -215,11 +215,7 @@ def add_budget_actions() -> None:
     def list_tags_for_resource(self: Any) -> str:
         return json.dumps({"ResourceTags": budget(self).tags})
 
-    for action in (
-        create_budget,
-        describe_subscribers_for_notification,
-        list_tags_for_resource,
-    ):
+    for action in (create_budget, describe_subscribers_for_notification, list_tags_for_resource):
         setattr(BudgetsResponse, action.__name__, action)
 
 

@@ -9,11 +9,7 @@ from local.services.gateway import Event
 
 def failure(function_arn: str, condition: str, calls: int, **details: Any) -> Event:
     """The message for an event that Lambda gives up after `calls` calls of the function."""
-    context = {
-        "functionArn": function_arn,
-        "condition": condition,
-        "approximateInvokeCount": calls,
-    }
+    context = {"functionArn": function_arn, "condition": condition, "approximateInvokeCount": calls}
     return {"version": "1.0", "requestContext": context, **details}
 
 

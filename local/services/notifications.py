@@ -117,10 +117,7 @@ def announcing_uploads(application: aws.Wsgi) -> aws.Wsgi:
 
     waiting: list[dict[str, Any]] = []
     numbers = itertools.count(1)
-    event_of, configure = (
-        notifications._get_s3_event,
-        FakeBucket.set_notification_configuration,
-    )
+    event_of, configure = (notifications._get_s3_event, FakeBucket.set_notification_configuration)
 
     def get_event(event_name: str, bucket: Any, key: Any, notification_id: str) -> Event:
         event: Event = event_of(event_name, bucket, key, notification_id)
