@@ -26,7 +26,7 @@ from bench.timing import (
     throttling,
     ways,
 )
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from local.emulator import aws
 
 RECORD = Path(__file__).parents[1] / "docs/bench.md"
@@ -91,7 +91,7 @@ PARTS: dict[str, Callable[[Endpoint], None]] = {
 def measured(parts: Iterable[str], before: str = "", after: str = "") -> str:
     """Print the parts between `before` and `after`, and return all that was printed."""
     both = Both()
-    with contextlib.redirect_stdout(both), aws.running("bench.timing.endpoint") as url:
+    with contextlib.redirect_stdout(both), aws.running("bench.timing.server") as url:
         print(before, end="")
         endpoint = Endpoint(url)
         for title in parts:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 MEMORY_MB = 1_769  # main.tf
-MB_PER_VCPU = 1769  # Lambda's documentation: at 1,769 MB a function has one vCPU
-_PERIOD = (
-    0.02  # seconds; in each, a function uses its share of CPU time and then waits for the next
-)
+MB_PER_VCPU = 1_769  # Lambda's documentation: at 1,769 MB a function has one vCPU
+_PERIOD = 0.02
+"""Seconds. In each period, a function uses its share of CPU time and then waits for the next one."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""List prices in USD, without free tiers and taxes, as of November 2026.
+"""List prices in USD, without free tiers and taxes, looked up in November 2026.
 
 The region is Europe (Paris), eu-west-3, if a public quote of AWS's price list or of a bill was found.
 Otherwise the price is marked as that of US East (N. Virginia), us-east-1; Paris is up to a fifth more

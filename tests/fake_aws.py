@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from fake_endpoint import ON_S3, Connection, Reply, Request, answer, call_of, refusal
+from aws_protocols import ON_S3, Connection, Reply, Request, answer, call_of, refusal
 from fakes import FakeClient, FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs
 
 from local.emulator import aws

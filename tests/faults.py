@@ -36,7 +36,7 @@ def afterwards(effect: Effect) -> Effect:
 
 
 def unreadable(exchange: Exchange) -> None:
-    """The call takes effect, but the response is not one of AWS."""
+    """The call takes effect, but the response is not in AWS's format."""
     exchange.take_effect()
     exchange.reply(200, {"content-type": "text/html"}, b"<html>garbage")
 
@@ -81,6 +81,7 @@ class Injector:
     skip: int = 0
     """Number of earlier calls of the operation without a fault."""
     happened: int = 0
+    """Number of faults injected so far."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, operation: str) -> bool:
@@ -111,12 +112,15 @@ class KillableClient:
         retried: Callable[[AwsError], None] = ignore,
     ) -> list[Answer]:
         todo = list(parameters)
-        for index in range(len(todo)) if self.injector else ():
-            if self.injector and self.injector.is_due(operation):
-                sent = todo[: index + self.injector.fault.afterwards]
-                with contextlib.suppress(AwsError):  # for example because an object does not exist
-                    self._client.call_each(operation, sent, until, retried)
-                raise Killed
+        if injector := self.injector:
+            for index in range(len(todo)):
+                if injector.is_due(operation):
+                    sent = todo[: index + injector.fault.afterwards]
+                    with contextlib.suppress(
+                        AwsError
+                    ):  # for example because an object does not exist
+                        self._client.call_each(operation, sent, until, retried)
+                    raise Killed
         return self._client.call_each(operation, todo, until, retried)
 
     def presigned_url(self, parameters: Any, expires_seconds: int) -> str:

@@ -1,6 +1,6 @@
 """Behaviour that both clients of AWS share (retries, batches, deadlines), and the translation of botocore's
 errors.
-test_contract_on_moto.py and test_faults.py run on both clients, too."""
+test_contract_on_moto.py and test_faults.py also run on both clients."""
 
 import json
 import os
@@ -39,7 +39,7 @@ from wordtally.aws.connections import Timeouts
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled
 from wordtally.aws.sdk import SdkClient
 
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from local.emulator import aws
 
 MakeClient = Callable[..., Client]
@@ -63,7 +63,7 @@ def client(
     session: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> MakeClient:
-    """Makes a client for a URL. It waits longer for an answer than even a busy machine takes."""
+    """Makes a client for a URL. Its default timeouts are long enough for a busy machine."""
 
     def make(url: str, answer_seconds: float = PATIENT.answer_seconds) -> Client:
         if request.param == "thin":
@@ -85,7 +85,7 @@ AMBIGUOUS: dict[str, Conversation] = {
     "503": answers(dynamodb_error("InternalFailure", "503 Service Unavailable")),
     "an error page": answers(response(b"<html>busy</html>", "502 Bad Gateway")),
     "no JSON": answers(response(b"<html>busy</html>")),
-    "no such field": answers(response(b"{}")),
+    "a missing field": answers(response(b"{}")),
 }
 """After these responses, a client cannot know whether its PutRecord or SendMessage took effect."""
 
@@ -191,7 +191,7 @@ def test_a_failure_cancels_pending_calls_and_awaits_those_in_flight(client: Make
 
 def test_batches_slow_down_to_the_tables_limit(client: MakeClient) -> None:
     """Two clients write 2,000 words concurrently to a table that accepts 500 writes per second."""
-    with mock.patch.dict(os.environ), aws.running("bench.timing.endpoint") as url:
+    with mock.patch.dict(os.environ), aws.running("bench.timing.server") as url:
         table = Endpoint(url)
         table.reset(0, 5, 500)
 
@@ -205,7 +205,7 @@ def test_batches_slow_down_to_the_tables_limit(client: MakeClient) -> None:
             assert list(pool.map(totals, range(2))) == [{"1"}, {"1"}]
         calls = table.seen().calls
     assert calls["UpdateItem"] == 2_000
-    # A machine that never reaches the limit is not throttled.
+    # There is no lower bound: a machine too slow to reach the limit is not throttled.
     assert calls.get("throttled", 0) < 1_500
 
 

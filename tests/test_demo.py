@@ -87,7 +87,7 @@ class Scripted:
 
 
 class TestPieces:
-    def test_they_are_cut_between_words_and_lose_nothing(self) -> None:
+    def test_they_are_cut_at_white_space_if_possible_and_lose_nothing(self) -> None:
         for text in ["", "a", "ab cd ef", "abcdefghijk", " a  b\nc ", "abcd efgh", "abcde fgh"]:
             parts = list(cut(text, 5))
             assert "".join(parts) == text
@@ -264,11 +264,11 @@ class TestDemo:
                 _, errors = process.communicate(timeout=60)
             assert process.returncode == 130
             assert "Traceback" not in errors
-            assert "Interrupted.\n2 of 6 pieces are counted. Run the same command again" in errors
+            assert "Interrupted.\n2 of 6 pieces were counted. Run the same command again" in errors
             for _ in range(2):
                 code, output, errors = demo(text, url)
                 assert (code, errors) == (0, "")
-                assert "This text is counted once, however often" in output
+                assert "Within idempotency_hours, this server counts this text once" in output
             report = requests.get(self.report, timeout=10).json()["top10words"]
         assert len(set(keys)) == 6
         assert keys[3:9] == keys[9:]
@@ -282,7 +282,7 @@ class TestDemo:
         text.write_text("word " * 5_000)
         code, _, errors = demo(text, serve(Scripted(200, 422)))
         assert code == 1
-        assert "answered 422: A sentence.\n1 of 3 pieces are counted. Run the same" in errors
+        assert "answered 422: A sentence.\n1 of 3 pieces were counted. Run the same" in errors
         assert "Traceback" not in errors
 
     @pytest.mark.parametrize(

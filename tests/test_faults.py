@@ -1,5 +1,6 @@
-"""Every fault of every call of a request, with either client of AWS: the answer, the counts, and the
-effect of a retry and of the reconciliation. docs/api.md has the table of outcomes without a key."""
+"""Each fault in each call of a post, a link, a file, a batch and an accepted text, with either client of AWS:
+the answer, the counts, and the effect of a retry and of the reconciliation. docs/api.md has the table of
+outcomes without a key."""
 
 import contextlib
 import json
@@ -46,7 +47,9 @@ SETTINGS = Settings(
 
 
 class Product:
-    """Function instances on one fake AWS. Their clients are reused, as they are slow to create."""
+    """Function instances on one fake AWS. Their clients are reused, as they are slow to create.
+
+    Only `one` and `scanning` can be killed."""
 
     def __init__(self, server: FakeAws, client: str) -> None:
         self.server = server
@@ -125,24 +128,24 @@ QUICK = Timeouts(connect_seconds=1, answer_seconds=0.5)
 
 
 @pytest.fixture(scope="module", params=["thin", "botocore"])
-def clients(request: pytest.FixtureRequest) -> Iterator[Product]:
+def shared(request: pytest.FixtureRequest) -> Iterator[Product]:
     with (
         fake_aws.serving() as server,
         mock.patch.dict(os.environ, server.environment()),
         mock.patch.object(sdk, "READ_TIMEOUT_SECONDS", QUICK.answer_seconds),
         mock.patch.object(thin, "TIMEOUTS", QUICK),
         mock.patch.object(ExponentialBackoff, "delay_amount", return_value=0),
-        # botocore's retry quota is per client; the tests that throttle it always would use it up.
+        # "throttled always" would use up the client's quota for the tests that follow.
         mock.patch.object(RetryQuota, "acquire", return_value=True),
     ):
         yield Product(server, request.param)
 
 
 @pytest.fixture
-def product(clients: Product) -> Iterator[Product]:
-    with mock.patch.dict(os.environ, clients.server.environment()):
-        clients.begin()
-        yield clients
+def product(shared: Product) -> Iterator[Product]:
+    with mock.patch.dict(os.environ, shared.server.environment()):  # conftest.py has deleted it
+        shared.begin()
+        yield shared
 
 
 def plus(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -233,7 +236,7 @@ def test_each_row_of_the_table_is_tested() -> None:
     ("operation", "keyed"),
     [(operation, keyed) for keyed, operations in CALLS.items() for operation in operations],
 )
-def test_fault(product: Product, operation: str, keyed: bool, fault: str) -> None:
+def test_fault_of_a_post(product: Product, operation: str, keyed: bool, fault: str) -> None:
     assert product.send(product.other, "old " * 9) == OK
     key = "key" if keyed else None
     expected = with_a_key if keyed else without_a_key

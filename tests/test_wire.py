@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from fake_endpoint import certificate
+from aws_protocols import certificate
 from hostile import (
     CREDENTIALS,
     PATIENT,

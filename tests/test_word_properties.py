@@ -14,7 +14,7 @@ from test_words_against_the_standard import standard
 from wordtally.domain import words
 
 AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200c\u200d\u00ad\u034f\u202e\u3164\ufe0fﬃﷺΐ가\ud800🎉"
-"""Characters of each kind that words.py distinguishes, and those that take normalisation longest."""
+"""Characters of each kind that words.py distinguishes, and those that are slowest to normalise."""
 
 TEXTS = st.text() | st.text(AWKWARD)
 
@@ -60,7 +60,7 @@ def prose(scripts: tuple[str, str]) -> st.SearchStrategy[str]:
 LETTERS = st.sampled_from(sorted(letters().values()))
 PROSE = st.tuples(LETTERS, LETTERS).flatmap(prose)
 BETWEEN_LETTERS = regex.findall(r"[\p{WB=ML}\p{WB=MN}\p{WB=MB}\p{WB=SQ}\p{WB=DQ}]", BASIC_PLANE)
-"""Characters that join letters or digits under UAX #29, but are no words themselves."""
+"""Characters that join letters or digits under UAX #29, but are not words on their own."""
 
 DENSE = st.lists(
     st.tuples(
@@ -105,7 +105,7 @@ def test_the_only_invisible_characters_in_words_are_joiners_within(text: str) ->
 
 
 @given(TEXTS, TEXTS)
-def test_two_texts_count_the_same_joined_in_either_order_as_separately(one: str, two: str) -> None:
+def test_two_joined_texts_count_like_the_separate_texts_in_either_order(one: str, two: str) -> None:
     apart = Counter(words.split(one)) + Counter(words.split(two))
     assert Counter(words.split(f"{one} {two}")) == apart
     assert Counter(words.split(f"{two} {one}")) == apart

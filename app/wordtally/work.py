@@ -40,7 +40,6 @@ class Work:
 def jittered_pause(attempt: int, most_seconds: float = 0.16) -> None:
     """Sleep with full jitter: up to 40 ms before attempt 2 (about the time of a write), then 80 and 160.
 
-    Shorter pauses cause more conflicts without faster answers (bench/simulation/results.py). Throttling needs
-    longer pauses.
+    Shorter pauses cause more conflicts without faster answers. Throttling needs longer pauses.
     """
     time.sleep(random.uniform(0, min(most_seconds, 0.04 * 2 ** min(attempt - 1, 9))))

@@ -1,7 +1,7 @@
 """A model of AWS in virtual time: how long each call takes, and which calls each service refuses.
 
-`Limits` has every quota, `Timing` every assumption; docs/scale.md gives their sources. A call takes
-effect halfway between its start and its answer. So does a conditional write: it holds no lock on its
+`Limits` has the quotas of DynamoDB, S3 and the function's concurrency, and `Timing` how long calls take;
+streamed.py adds what concerns only the stream. docs/scale.md gives the sources. A call takes effect halfway between its start and its answer. So does a conditional write: it holds no lock on its
 key, and fails if another write took effect since the etag was read.
 """
 
@@ -23,7 +23,7 @@ from wordtally.stores.reports import KEY, S3Reports, encode
 from wordtally.work import Work
 
 from bench.simulation import workload
-from bench.simulation.virtual import Aside, Clock
+from bench.simulation.virtual import Clock, VirtualExecutor
 from bench.store import Store
 from bench.timing.instance import SETTINGS
 
@@ -106,12 +106,12 @@ class Cloud:
     @contextlib.contextmanager
     def simulated(self) -> Iterator[None]:
         """In the context, the product's code uses this cloud's time, tasks and random numbers."""
-        aside = Aside(self.clock)
+        executor = VirtualExecutor(self.clock)
         with (
             mock.patch.multiple("wordtally.work", time=self.clock, random=self.rng),
             mock.patch("wordtally.aws.errors.random", self.rng),
             mock.patch("wordtally.domain.fence.time", self.clock),
-            mock.patch("wordtally.domain.ranking.ThreadPoolExecutor", return_value=aside),
+            mock.patch("wordtally.domain.ranking.ThreadPoolExecutor", return_value=executor),
         ):
             yield
 
@@ -167,8 +167,8 @@ class Instance:
                 if failures:
                     return
 
-        aside = Aside(self._clock)
-        workers = [aside.submit(work) for _ in range(min(CONNECTIONS, len(requests)))]
+        executor = VirtualExecutor(self._clock)
+        workers = [executor.submit(work) for _ in range(min(CONNECTIONS, len(requests)))]
         for worker in workers:
             worker.result()
         if failures:

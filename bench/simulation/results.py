@@ -1,6 +1,6 @@
 """Every result of docs/scale.md.
 
-Nothing here is measured on AWS: bench/simulation/cloud.py lists the assumptions.
+Nothing here is measured on AWS: docs/scale.md lists the assumptions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from bench.simulation.synchronous import Row
 
 RATES = (1, 10, 50, 100, 200, 400, 800, 1_200)
 NEW_ACCOUNT = Limits(concurrency=10)
-NEW_TABLE = Limits(table_writes=4_000)  # and variables.tf: max_writes_per_second
+NEW_TABLE = Limits(table_writes=4_000)  # as is the default of max_writes_per_second
 SLOW_S3 = Timing(get=0.100, put=0.150)
 
 FEEDS = (
@@ -34,7 +34,7 @@ LAMBDA_REQUESTS_PER_INSTANCE = 10
 def sweep(
     rates: Sequence[float] = RATES, limits: Limits = DEFAULT_LIMITS, timing: Timing = DEFAULT_TIMING
 ) -> list[Row]:
-    """Today's design at each rate (requests a second), each with its own cloud."""
+    """Posts at each rate (requests a second), each with its own cloud."""
     # At least a hundred requests: enough for a median; the percentiles of low rates are coarse.
     return [synchronous.run(rate, max(1.5, 400 / (rate + 3)), limits, timing) for rate in rates]
 
@@ -92,7 +92,7 @@ def show_ceilings(title: str, what: str, ceilings: Iterable[Ceiling]) -> None:
 
 
 def ceilings(busy: Row) -> list[Ceiling]:
-    """The ceilings of today's design, by what a request takes in `busy`."""
+    """The ceilings of posts, by what a request takes in `busy`."""
     limits, words = DEFAULT_LIMITS, workload.WORDS_PER_TEXT
     lambda_requests = LAMBDA_REQUESTS_PER_INSTANCE * limits.concurrency
     return [
@@ -109,10 +109,10 @@ def ceilings(busy: Row) -> list[Ceiling]:
     ]
 
 
-def show_today() -> list[Row]:
-    """Print the design's sweeps and ceilings. Return the rows of the first sweep."""
+def show_posts() -> list[Row]:
+    """Print the sweeps and ceilings of posts. Return the rows of the first sweep."""
     rows = sweep()
-    table("Today's design, an account with the default quotas", LOAD, rows)
+    table("Posts, an account with the default quotas", LOAD, rows)
     for title, others in (
         ("the 10 instances of a new account", sweep((5, 10, 20, 40), NEW_ACCOUNT)),
         (
@@ -198,12 +198,12 @@ def show_costs(designs: Sequence[tuple[str, float, dict[str, float]]]) -> None:
 
 
 def main() -> None:
-    rows = show_today()
+    rows = show_posts()
     outcomes = show_stream()
-    today = [(f"today, {row.rate:,}/s", row.rate, row.cost) for row in rows]
+    posted = [(f"posts, {row.rate:,}/s", row.rate, row.cost) for row in rows]
     built = [
         (f"stream, {each.feed.rate:,}/s", each.feed.rate, each.cost)
         for each in outcomes
         if each.feed in (Feed.of(1_000), Feed.of(10_000))
     ]
-    show_costs([entry for entry in today if entry[1] in (1, 50, 800)] + built)
+    show_costs([entry for entry in posted if entry[1] in (1, 50, 800)] + built)

@@ -35,7 +35,7 @@ TICK_SECONDS = 0.25
 """The model bundles the texts that arrive at a shard within this time."""
 
 CPU_PER_ACCEPTED = 1.6e-3
-"""Seconds of a vCPU to accept a text. For this and the next two, see docs/bench.md, The stream."""
+"""Seconds of a vCPU to accept a text. For this and the next three, see docs/bench.md, The stream."""
 
 CPU_PER_RECORD = {10: 70e-6, 50: 250e-6}
 """Seconds to decode a record, by the number of words in its text."""
@@ -111,7 +111,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Bundle:
-    """Texts that arrived together at a shard. They can be in batches from `at` on."""
+    """Texts that arrived together at a shard. A batch may include them from `at` on."""
 
     at: float
     records: list[Record]
@@ -142,7 +142,7 @@ class _Shard:
         self._instance = Instance(cloud)
 
     def serve(self) -> None:
-        """A task: gather the texts that arrive until `end` in batches, and count them."""
+        """A task: gather the texts that arrive until `end` into batches, and count them."""
         clock, rng = self._cloud.clock, self._cloud.rng
         most = min(MAX_RECORDS, PAYLOAD_BYTES // EVENT_BYTES[self._feed.words])
         arriving = self._bundles()

@@ -1,4 +1,4 @@
-"""Today's design under load: each request counts its words and updates the report.
+"""Posts under load: each request counts its words and updates the report.
 
 Requests arrive at random at a given rate. They run the product's own code on the model of AWS in
 bench/simulation/cloud.py, in virtual time.
@@ -159,6 +159,6 @@ def means(figures: Counter[str], number: int) -> Callable[[str], float]:
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The smallest value that is not exceeded by at least `share` of the values."""
+    """The smallest value that at least `share` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[math.ceil(share * len(ordered)) - 1] if ordered else math.nan

@@ -1,7 +1,7 @@
 """Virtual time: when a task waits, the clock jumps to the next event.
 
 The simulated code is synchronous, so each task is a greenlet. `Clock.run` runs the events, one at a time;
-an event may continue a task until it waits again. The order depends only on the events, so every run is
+an event may resume a task, which then runs until it next waits. The order depends only on the events, so every run is
 the same.
 """
 
@@ -17,7 +17,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 Resume = Callable[[], object]
-"""Continues a waiting task. Only an event may call it, and only once."""
+"""Resumes a waiting task. Only an event may call it, and only once."""
 
 
 class Clock:
@@ -30,7 +30,7 @@ class Clock:
         self._waiting = 0
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
-        """Run `action` `seconds` from now, outside all tasks. It must not wait."""
+        """Run `action` `seconds` from now, outside all tasks. `action` must not wait."""
         heapq.heappush(self._events, (self.now + seconds, next(self._order), action))
 
     def start(self, work: Callable[[], None]) -> None:
@@ -39,7 +39,8 @@ class Clock:
         self.after(0, lambda: greenlet(work).switch())
 
     def wait_for(self, begin: Callable[[Resume], object]) -> None:
-        """In a task: call `begin`, and wait until the event that it arranges has called its argument."""
+        """Suspend the current task. `begin` gets a function that resumes the task, and must schedule an event that
+        calls it."""
         task = getcurrent()
         begin(task.switch)
         self._waiting += 1
@@ -62,7 +63,7 @@ class Clock:
     time = monotonic
 
 
-class Aside(Executor):
+class VirtualExecutor(Executor):
     """Runs submitted functions as tasks of a clock."""
 
     def __init__(self, clock: Clock) -> None:

@@ -1,6 +1,7 @@
-"""The texts of the simulation: ten different words each, distributed as in prose.
+"""The texts of the simulation, whose words are distributed as in prose.
 
-`the` is in every text. The other words are drawn by Zipf's law: the frequency of the word of rank r is
+`the` is in every text. Posts have ten different words; in texts of the stream, words may repeat. The other
+words are drawn by Zipf's law: the frequency of the word of rank r is
 proportional to 1/r. Prose has fewer rare words, so the simulation overestimates their cost.
 """
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from bench import prices
 from bench.measure import MB_PER_VCPU, in_new_process, table
 from bench.timing import corpus
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from bench.timing.instance import first_and_warm_requests
 
-# As text, because every import of the process counts.
+# These programs are strings, so that a new process imports nothing else.
 _CPU = "import time\n"
 _PRINT = "\nimport sys; print(time.process_time(), len(sys.modules))"
 _FLOOR = """

@@ -10,7 +10,7 @@ from wordtally.domain import ranking, words
 from wordtally.work import Work
 
 from bench.measure import table
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from bench.timing.instance import SETTINGS
 
 HOT = ("the cat sat", "the dog sat", "the cat and the dog", "sat the fox")

@@ -3,7 +3,7 @@
 from bench import prices
 from bench.measure import MEMORY_MB, Times, table
 from bench.timing import corpus, designs
-from bench.timing.designs import Endpoint, Seen
+from bench.timing.endpoint import Endpoint, Seen
 from bench.timing.growth import SIZES, measured
 
 DELAY_MS = 5

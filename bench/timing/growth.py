@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bench.measure import Times, table, timed
 from bench.timing import corpus, designs
-from bench.timing.designs import Endpoint, Seen, Tally
+from bench.timing.designs import Tally
+from bench.timing.endpoint import Endpoint, Seen
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 REQUESTS = {"9 words": corpus.NINE_WORDS, "10,000 characters": corpus.prose(10_000)}

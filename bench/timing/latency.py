@@ -9,7 +9,7 @@ from wordtally.aws.thin import ThinClient
 
 from bench.measure import Times, table, timed
 from bench.timing import corpus, designs
-from bench.timing.designs import TRANSPORTS, Endpoint
+from bench.timing.endpoint import TRANSPORTS, Endpoint
 from bench.timing.growth import measured
 from bench.timing.instance import BOTOCORE, SETTINGS
 

@@ -1,7 +1,7 @@
 """The reconciliation: a scan of the whole table, in memory that does not grow with the table."""
 
 from bench.measure import in_new_process, table
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from bench.timing.instance import reconcile
 
 

@@ -6,7 +6,7 @@ from wordtally.domain import words
 
 from bench.measure import table, timed
 from bench.timing import corpus
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 
 
 def show(_: Endpoint) -> None:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from bench.measure import in_new_process, table
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from bench.timing.instance import post_longest_text
 
 DELAY_MS = 5

@@ -21,7 +21,7 @@ from bench import prices
 from bench.measure import in_new_process, table
 from bench.store import Store
 from bench.timing import corpus, instance
-from bench.timing.designs import Endpoint
+from bench.timing.endpoint import Endpoint
 from bench.timing.events import drawn_records, events_of
 from bench.timing.instance import SETTINGS
 from bench.timing.throttling import NEW_TABLE
@@ -77,25 +77,25 @@ def marker_of(piece: Piece) -> once.Marker:
     return once.marker(piece.key, piece.text, now, now + 86_400)
 
 
-Way = Callable[[handler.Application, str, list[Piece]], None]
+Way = Callable[[handler.Application, list[Piece]], None]
 
 
-def post(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+def post(application: handler.Application, pieces: list[Piece]) -> None:
     for piece in pieces:
         application.ranking.tally(words.count(piece.text), Work())
 
 
-def post_under_keys(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+def post_under_keys(application: handler.Application, pieces: list[Piece]) -> None:
     for piece in pieces:
         application.ranking.tally(words.count(piece.text), Work(), marker_of(piece))
 
 
-def count_file(application: handler.Application, *_: object) -> None:
+def count_file(application: handler.Application, _: object) -> None:
     assert application.inbox
     application.inbox().count(Upload("inbox", "text", None, "etag"), Work())
 
 
-def append(application: handler.Application, _: str, pieces: list[Piece]) -> None:
+def append(application: handler.Application, pieces: list[Piece]) -> None:
     assert application.stream
     for piece in pieces:
         application.stream().append(words.count(piece.text), None, Work())
@@ -117,11 +117,11 @@ def counted(text: str, pieces: list[Piece]) -> dict[str, Counted]:
     for name, way in WAYS.items():
         store, application = _warm()
         store.bucket.put_object(Bucket="inbox", Key="text", Body=text.encode())
-        way(application, text, pieces)
+        way(application, pieces)
         requests = 0 if way is count_file else len(pieces)
         found[name] = Counted(store, requests, max(1, requests), [])
     store, application = _warm()
-    append(application, text, pieces)
+    append(application, pieces)
     events = list(events_of(store.kinesis.records))
     for event in events:
         count_records(application, event)
@@ -141,19 +141,19 @@ def _warm() -> tuple[Store, handler.Application]:
 
 
 def timed(endpoint: Endpoint, text: str, pieces: list[Piece]) -> dict[str, tuple[float, float]]:
-    """Seconds and CPU seconds of the function for each way, over TLS. Of many pieces, a sample is timed
-    and scaled."""
+    """Seconds and CPU seconds of the function for each way, over TLS. If there are many pieces, a sample
+    is timed, and its times are scaled up."""
     sample = pieces[:: max(1, len(pieces) // 20)]
     scale = len(pieces) / len(sample)
     found = {}
     for name, way in WAYS.items():
         with _ready(endpoint, text) as application:
-            seconds, cpu = _seconds(partial(way, application, text, sample))
-            share = 1.0 if way is count_file else scale
-            found[name] = seconds * share, cpu * share
+            seconds, cpu = _seconds(partial(way, application, sample))
+            factor = 1.0 if way is count_file else scale
+            found[name] = seconds * factor, cpu * factor
     records = [stream.encode(words.count(piece.text), None) for piece in pieces]
     with _ready(endpoint, text) as application:
-        accepting = _seconds(partial(append, application, text, sample))
+        accepting = _seconds(partial(append, application, sample))
         counting = [
             _seconds(partial(count_records, application, event)) for event in events_of(records)
         ]
@@ -194,7 +194,7 @@ def show(endpoint: Endpoint) -> None:
     )
     print("distinct words than prose, per piece and in all. Pieces have up to 10,000 characters.")
     print(
-        "USD as in Cost. The shard of the stream is assumed to be used to four fifths. The upload of the file is a PUT."
+        "USD as in Cost. The stream's shard is assumed to run at four fifths of its capacity. The upload of the file is a PUT."
     )
     rows = []
     for name, text in {"the book": corpus.ALICE, f"{BIG // 10**6} MB": corpus.drawn(BIG)}.items():

@@ -63,7 +63,7 @@ def main() -> None:
         interrupted = isinstance(reason, KeyboardInterrupt)
         print("\nInterrupted." if interrupted else reason, file=sys.stderr)
         if counted or interrupted:
-            print(f"{counted} of {len(pieces)} pieces are counted. {again}", file=sys.stderr)
+            print(f"{counted} of {len(pieces)} pieces were counted. {again}", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130 if interrupted else 1)  # without waiting for a request in flight
     print(
@@ -71,7 +71,9 @@ def main() -> None:
         f" ({len(text):,} characters) in {seconds:.1f} s, {poster.retries:,} retries."
     )
     if url:
-        print("This text is counted once, however often the demo has sent it to this server.")
+        print(
+            "Within idempotency_hours, this server counts this text once, however often it is sent."
+        )
     print("\nThe most frequent words of every text that this server has counted:\n")
     print(chart(top))
 

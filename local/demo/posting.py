@@ -26,7 +26,7 @@ _NO_ANSWER = (
 
 
 class Stopped(Exception):
-    """A sentence that says why posting stopped."""
+    """Posting stopped. The message is a sentence that says why."""
 
 
 class _Failure(Exception):

@@ -1,7 +1,7 @@
-"""The HTTP protocols of DynamoDB, S3, Kinesis and SQS for the fakes, on asyncio.
+"""The HTTP protocols of DynamoDB, S3, Kinesis and SQS, by which the fakes can be called over a network.
 
-Two servers use them: tests/fake_aws.py adds faults on the wire, bench/timing/endpoint.py adds delays,
-throttling, TLS and figures.
+It is here because two servers share it: tests/fake_aws.py adds faults on the wire; bench/timing/server.py
+adds delays, throttling, TLS and figures.
 """
 
 import asyncio
@@ -104,6 +104,7 @@ def answer(
     except AwsError as error:
         reasons = {"CancellationReasons": error.reasons} if error.reasons else {}
         return refusal(operation, error.status, error.code, **reasons)
+    # If a condition failed, a fake answers with the old item, and AWS with an error that has it.
     if operation == "UpdateItem" and "Item" in found:
         return refusal(operation, 400, CONDITION_FAILED, **found)
     return _s3_answer(found) if operation in ON_S3 else json_reply(found)
