@@ -259,6 +259,6 @@ def test_the_figures_in_performance_are_those_of_the_last_bench() -> None:
 
 def test_the_results_in_scale_are_those_that_the_simulation_printed() -> None:
     text = DOCUMENTS["docs/scale.md"]
-    for title in ("Today's design under load", "The stream"):
+    for title in ("Posts under load", "The stream"):
         for row in rows(text.split(f"## {title}", 1)[1]):
             assert set(re.findall(FIGURE, " ".join(row))) - measured() == set()
