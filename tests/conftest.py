@@ -122,12 +122,11 @@ SLOWEST_FIRST = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark the tests of modules that use Terraform, directly or through test_deployment, as slow, and
-    order the files by SLOWEST_FIRST."""
+    """Mark the tests of modules that use Terraform as slow, and order the files by SLOWEST_FIRST."""
     files = {f"test_{name}": place for place, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: files.get(item.module.__name__, len(files)))
     for item in items:
-        if {"terraform", "deploying"} & vars(item.module).keys():
+        if "terraform" in vars(item.module):
             item.add_marker("slow")
 
 

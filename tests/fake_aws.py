@@ -12,11 +12,19 @@ from typing import Any
 
 from aws_protocols import ON_S3, Connection, Reply, Request, answer, call_of, refusal
 from fakes import FakeClient, FakeDynamoDB, FakeKinesis, FakeS3, FakeSqs
+from wordtally.settings import Settings
 
 from local.emulator import aws
 
 INBOX = "inbox"
 """Name of the bucket `FakeAws.files`. Any other name means `FakeAws.bucket`."""
+
+SETTINGS = Settings(
+    *(aws.REGION, "words", "reports", 600, 0, "markers", 24),
+    stream_name="texts",
+    failure_queue_url="https://sqs.example/1/failures",
+)
+"""The settings of a function on a FakeAws."""
 
 Effect = Callable[["Exchange"], None]
 """A fault's effect on a request, instead of the normal answer."""

@@ -12,10 +12,14 @@ import pytest
 from local import terraform
 from local.emulator import aws
 from local.terraform import ROOT, flags
+from verify.places import Emulated
 
 __all__ = ["NOT_TESTED", "ROOT", "Terraform", "flags", "missing", "needed"]
 
 NOT_TESTED = "TERRAFORM WAS NOT TESTED"
+
+KEY = "a-key-of-24-characters!!"
+PREVIOUS_KEY = "the-key-before-that-one"
 
 
 def missing(reason: str) -> None:
@@ -45,6 +49,16 @@ class Terraform(terraform.Terraform):
     def __init__(self, directory: Path, cloud: str | None = None, root: Path = ROOT) -> None:
         needed()
         super().__init__(directory, cloud, root)
+
+
+@contextmanager
+def deploying(directory: Path, cloud: str, variables: dict[str, Any]) -> Iterator[Emulated]:
+    deployment = Emulated(directory, variables, cloud)
+    try:
+        deployment.apply()
+        yield deployment
+    finally:
+        deployment.close()
 
 
 def refusal(configuration: terraform.Terraform, variables: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import browser
@@ -20,6 +19,7 @@ import terraform
 from botocore.exceptions import ClientError
 from browser import Visitor
 from playwright.sync_api import expect
+from terraform import KEY, PREVIOUS_KEY, deploying
 
 from local.emulator import aws
 from local.services import deployed
@@ -28,9 +28,6 @@ from local.services.gateway import FunctionError
 from verify import checks
 from verify.checks import Check
 from verify.places import Emulated
-
-KEY = "a-key-of-24-characters!!"
-PREVIOUS_KEY = "the-key-before-that-one"
 
 NOTHING = {"name": "other", "reconcile_schedule": "", "enable_page": False}
 EVERYTHING = {
@@ -47,16 +44,6 @@ EVERYTHING = {
     "stream_shards": 2,
     "stream_window_seconds": 1,
 }
-
-
-@contextmanager
-def deploying(directory: Path, cloud: str, variables: dict[str, Any]) -> Iterator[Emulated]:
-    deployment = Emulated(directory, variables, cloud)
-    try:
-        deployment.apply()
-        yield deployment
-    finally:
-        deployment.close()
 
 
 @pytest.fixture(scope="module")

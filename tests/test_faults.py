@@ -15,22 +15,19 @@ import fake_aws
 import pytest
 from botocore.retries.quota import RetryQuota
 from botocore.retries.standard import ExponentialBackoff
-from fake_aws import FakeAws
+from events import notification, records
+from fake_aws import SETTINGS, FakeAws
 from faults import FAULTS, KillableClient, Killed, ShortTimeout, injected
 from on_fakes import stored
-from test_inbox import notification
-from test_stream import event as records
 from wordtally import handler
 from wordtally.aws import sdk, thin
 from wordtally.aws.connections import Timeouts
 from wordtally.domain import ranking
 from wordtally.errors import Unavailable
-from wordtally.settings import Settings
 from wordtally.ways_in import http
 from wordtally.ways_in.stream import encode
 from wordtally.work import Work
 
-from local.emulator import aws
 from local.services.instances import Context
 
 pytestmark = pytest.mark.slow
@@ -39,11 +36,6 @@ ROOT = Path(__file__).parents[1]
 BEFORE = {"old": 9}
 TEXT = {"a": 1, "b": 2, "c": 1}
 POSTED = " ".join(word for word, times in TEXT.items() for _ in range(times))
-SETTINGS = Settings(
-    *(aws.REGION, "words", "reports", 600, 0, "markers", 24),
-    stream_name="texts",
-    failure_queue_url="https://sqs.example/1/failures",
-)
 
 
 class Product:

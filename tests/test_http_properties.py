@@ -7,10 +7,10 @@ import operator
 from typing import Any
 
 from description import check
+from events import post
 from hypothesis import given
 from hypothesis import strategies as st
 from on_fakes import Product, stored
-from test_http import post
 from wordtally import authorizer
 from wordtally.domain import words
 from wordtally.ways_in import http

@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
 
+from events import notification, records
 from fake_aws import INBOX
 from fakes import (
     FakeClient,
@@ -32,8 +33,6 @@ from faults import Killed
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from on_fakes import stored
-from test_inbox import notification
-from test_stream import event as records
 from wordtally import handler
 from wordtally.aws.client import Answer, Client, Parameters, ignore
 from wordtally.aws.errors import AwsError

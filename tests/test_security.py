@@ -11,7 +11,7 @@ import terraform
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from test_deployment import KEY, PREVIOUS_KEY, deploying
+from terraform import KEY, PREVIOUS_KEY, deploying
 
 from local.emulator import aws
 from local.emulator.permissions import ACCOUNT

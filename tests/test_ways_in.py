@@ -10,11 +10,9 @@ from unittest import mock
 
 import fake_aws
 import pytest
-from fake_aws import FakeAws
-from test_faults import SETTINGS
-from test_inbox import notification
-from test_stream import event as records
-from test_words_against_the_standard import standard
+from events import notification, records
+from fake_aws import SETTINGS, FakeAws
+from standard import standard
 from wordtally import handler
 from wordtally.domain import ranking
 from wordtally.work import Work

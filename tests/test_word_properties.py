@@ -9,8 +9,8 @@ from itertools import filterfalse
 import regex
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from standard import standard
 from test_words import in_blocks
-from test_words_against_the_standard import standard
 from wordtally.domain import words
 
 AWKWARD = "aßאゝアก好1٣_'’\"·.,:-! \n\u0301\u0323\u0344\uff9e\u0f73\u200b\u200c\u200d\u00ad\u034f\u202e\u3164\ufe0fﬃﷺΐ가\ud800🎉"

@@ -14,10 +14,8 @@ from typing import Any
 from unittest import mock
 
 import fixtures
+from events import notification, parameter, post, records
 from fakes import FakeDynamoDB, inbox_over, refused, reports_over, stream_over, timed_out
-from test_http import parameter, post
-from test_inbox import notification
-from test_stream import event as records
 from wordtally import __version__, handler, page
 from wordtally.errors import Unavailable
 from wordtally.stores.reports import KEY

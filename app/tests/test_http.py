@@ -1,26 +1,15 @@
 """From HTTP API events to answers: the table of the contract."""
 
-import base64
 import gzip
 import json
 import unittest
 from typing import Any
 
+from events import parameter, post
 from wordtally import errors
 from wordtally.ways_in import http
 
 URL = "https://reports.example/top.json"
-
-
-def post(body: str | bytes | None) -> dict[str, Any]:
-    """The event of a POST; bytes are sent as base64."""
-    if isinstance(body, bytes):
-        return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
-    return {"isBase64Encoded": False} if body is None else {"body": body, "isBase64Encoded": False}
-
-
-def parameter(value: object) -> str:
-    return json.dumps({"parameter": value})
 
 
 class Requests(unittest.TestCase):

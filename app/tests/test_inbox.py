@@ -4,10 +4,10 @@ import gzip
 import tracemalloc
 import unittest
 import zlib
-from typing import Any
 from unittest import mock
 
 import fixtures
+from events import notification
 from fakes import inbox_over, refused
 from wordtally.errors import Unavailable
 from wordtally.stores import lanes
@@ -238,14 +238,6 @@ class Refusals(OnFakes):
         with self.assertRaises(Refused) as raised:
             self.inbox.count(upload, Work())
         self.assertNotIn("secret", f"{raised.exception!r} {upload!r}")
-
-
-def notification(key: str, **more: str) -> dict[str, Any]:
-    """The event of an upload, as S3 sends it."""
-    file = {"key": key, "size": 1, "eTag": "abc", "sequencer": "0A1B", **more}
-    return {
-        "Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "inbox"}, "object": file}}]
-    }
 
 
 class Notifications(unittest.TestCase):

@@ -1,12 +1,11 @@
 """The stream: valid records, and batches that are counted once, on fakes. tests/test_stream_protocol.py
 searches every schedule."""
 
-import base64
 import json
 import unittest
-from typing import Any
 from unittest import mock
 
+import events
 from fakes import refused, stream_over
 from fixtures import OnFakes
 from wordtally.domain import once, words
@@ -151,25 +150,12 @@ class Decode(unittest.TestCase):
         self.assert_malformed(encode(many, None), "too_many_words")
 
 
-def event(*records: tuple[str, bytes], shard: str = "shardId-000000000001") -> dict[str, Any]:
-    """An event as Lambda delivers it."""
-    return {
-        "Records": [
-            {
-                "eventSource": "aws:kinesis",
-                "eventSourceARN": "arn:aws:kinesis:eu-west-3:1:stream/texts",
-                "eventID": f"{shard}:{sequence}",
-                "kinesis": {"sequenceNumber": sequence, "data": base64.b64encode(data).decode()},
-            }
-            for sequence, data in records
-        ]
-    }
-
-
 class BatchesOf(unittest.TestCase):
     def test_sequence_numbers_compare_as_numbers(self) -> None:
         sequences = ["9", "10", "49" + "0" * 54]
-        found = stream.batches_of(event(*((each, b'{"parameter":"a"}') for each in sequences)))
+        found = stream.batches_of(
+            events.records(*((each, b'{"parameter":"a"}') for each in sequences))
+        )
         ((shard, records),) = found.items()
         self.assertEqual(shard.split("\n")[1], "shardId-000000000001")
         padded = [record.sequence for record in records]
@@ -179,7 +165,7 @@ class BatchesOf(unittest.TestCase):
 
     def test_each_record_has_its_words_or_its_problem(self) -> None:
         data = [encode({"a": 2}, MARKER), b"rubbish", b"\xff", b'{"parameter": "!"}']
-        found = stream.batches_of(event(*((str(n), each) for n, each in enumerate(data))))
+        found = stream.batches_of(events.records(*((str(n), each) for n, each in enumerate(data))))
         (records,) = found.values()
         self.assertEqual((records[0].words, records[0].marker), ({"a": 2}, MARKER))
         problems = [record.problem for record in records]
@@ -187,7 +173,9 @@ class BatchesOf(unittest.TestCase):
         self.assertEqual([dict(record.words) for record in records[1:]], [{}] * 3)
 
     def test_records_are_grouped_by_shard(self) -> None:
-        one, other = (event(("1", b'{"parameter":"a"}'), shard=shard) for shard in ("s-1", "s-2"))
+        one, other = (
+            events.records(("1", b'{"parameter":"a"}'), shard=shard) for shard in ("s-1", "s-2")
+        )
         found = stream.batches_of({"Records": one["Records"] + other["Records"]})
         self.assertEqual(len(found), 2)
 
