@@ -116,9 +116,8 @@ class KillableClient:
             for index in range(len(todo)):
                 if injector.is_due(operation):
                     sent = todo[: index + injector.fault.afterwards]
-                    with contextlib.suppress(
-                        AwsError
-                    ):  # for example because an object does not exist
+                    # It may fail, for example because an object does not exist.
+                    with contextlib.suppress(AwsError):
                         self._client.call_each(operation, sent, until, retried)
                     raise Killed
         return self._client.call_each(operation, todo, until, retried)

@@ -3,13 +3,10 @@ errors.
 test_contract_on_moto.py and test_faults.py also run on both clients."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from unittest import mock
 
 import botocore.session
 import pytest
@@ -39,7 +36,6 @@ from wordtally.aws.connections import Timeouts
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable, Fault, Throttled
 from wordtally.aws.sdk import SdkClient
 
-from bench.timing.endpoint import Endpoint
 from local.emulator import aws
 
 MakeClient = Callable[..., Client]
@@ -187,26 +183,6 @@ def test_a_failure_cancels_pending_calls_and_awaits_those_in_flight(client: Make
         assert 10 <= completed == len(ended) < 200
         time.sleep(0.2)
         assert len(server.requests) == completed + 1
-
-
-def test_batches_slow_down_to_the_tables_limit(client: MakeClient) -> None:
-    """Two clients write 2,000 words concurrently to a table that accepts 500 writes per second."""
-    with mock.patch.dict(os.environ), aws.running("bench.timing.server") as url:
-        table = Endpoint(url)
-        table.reset(0, 5, 500)
-
-        def totals(number: int) -> set[str]:
-            words = (upsert(f"{number}-{n}") for n in range(1_000))
-            found = clients[number].call_each("UpdateItem", words, time.monotonic() + 60)
-            return {answer["Attributes"]["times"]["N"] for answer in found}
-
-        clients = [client(url), client(url)]
-        with ThreadPoolExecutor(2) as pool:
-            assert list(pool.map(totals, range(2))) == [{"1"}, {"1"}]
-        calls = table.seen().calls
-    assert calls["UpdateItem"] == 2_000
-    # There is no lower bound: a machine too slow to reach the limit is not throttled.
-    assert calls.get("throttled", 0) < 1_500
 
 
 @pytest.mark.parametrize(

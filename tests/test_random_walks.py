@@ -137,10 +137,9 @@ class Walk(RuleBasedStateMachine):
         self.least: Counter[str] = Counter()  # lower bound of each total
         self.most: Counter[str] = Counter()  # upper bound of each total
         self.names = itertools.count()
-        self.may_be_counted: set[str] = (
-            set()
-        )  # names of texts (keys, files, records) that may have been counted
-        self.surely_counted: set[str] = set()  # names of texts that have been counted
+        # Names of texts: keys, files and records.
+        self.may_be_counted: set[str] = set()
+        self.surely_counted: set[str] = set()
         self.behind = False  # whether a failed request may have left the report behind
         self.texts: list[tuple[str, list[str]]] = []  # per record: key or other name, words
         self.delivered = 0  # records of the stream that Lambda need not deliver again

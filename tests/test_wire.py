@@ -18,7 +18,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from aws_protocols import certificate
 from hostile import (
     CREDENTIALS,
     PATIENT,
@@ -42,6 +41,8 @@ from wordtally.aws import environment
 from wordtally.aws.connections import MAX_BODY_BYTES, Timeouts, message
 from wordtally.aws.errors import MAX_ATTEMPTS, AwsError, AwsUnavailable
 from wordtally.aws.thin import ThinClient
+
+from local.certificate import certificate
 
 
 def update(client: ThinClient, seconds: float = 60) -> int:

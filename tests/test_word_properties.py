@@ -80,7 +80,7 @@ def test_texts_in_alphabetic_scripts_split_as_the_standard_says(text: str) -> No
     assert words.split(text) == standard(text)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(DENSE)
 def test_characters_between_letters_and_digits_join_them_as_the_standard_says(text: str) -> None:
     assert words.split(text) == standard(text)

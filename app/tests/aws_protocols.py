@@ -7,13 +7,10 @@ adds delays, throttling, TLS and figures.
 import asyncio
 import json
 import re
-import ssl
-import subprocess
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape, unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -181,20 +178,3 @@ class Connection(asyncio.Protocol):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if not self.transport.is_closing():
             self.transport.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-
-
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context for `name`, such as `DNS:localhost` or `IP:127.0.0.1`, and the file with the
-    certificate to trust."""
-    own, key = folder / "own.pem", folder / "key.pem"
-    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=fake"
-    extensions = [f"subjectAltName={name}", "keyUsage=critical,digitalSignature,keyCertSign"]
-    subprocess.run(
-        ["openssl", *request.split(), "-keyout", str(key), "-out", str(own)]
-        + [part for extension in extensions for part in ("-addext", extension)],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own, key)
-    return context, own

@@ -26,12 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import botocore
-from aws_protocols import Connection, Reply, Request, answer, call_of, certificate, json_reply
+from aws_protocols import Connection, Reply, Request, answer, call_of, json_reply
 from fakes import cancelled, refused
 from wordtally.aws.client import Answer
 
 from bench.store import Store
 from bench.timing import corpus
+from local.certificate import certificate
 
 
 @cache

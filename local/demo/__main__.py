@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress
 
 from local.demo.chart import chart
 from local.demo.pieces import pieces_of
@@ -41,11 +41,12 @@ def main() -> None:
         again = "Run the same command again to resume: nothing is counted twice."
     else:
         again = "The counts are lost, as the demo's own server has stopped. Resuming needs URL=."
-    progress = Progress(console=Console(stderr=True), disable=not sys.stderr.isatty())
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
     task = progress.add_task("", total=len(pieces))
 
     def tell(notice: str) -> None:
-        progress.update(task, description=escape(notice or f"Posting {file.name}"))
+        progress.update(task, description=escape(notice or f"Posting {file}"))
 
     counted = 0
     try:

@@ -16,9 +16,11 @@ def chart(entries: Sequence[tuple[str, int]]) -> str:
     """
     columns = Column(justify="right"), Column(ratio=2), Column(ratio=1, no_wrap=True)
     table = Table.grid(*columns, padding=(0, 1), expand=True)
-    for word, times in entries:
-        table.add_row(f"{times:,}", ProgressBar(total=entries[0][1], completed=times), Text(word))
     console = Console(color_system=None)  # with colours, a grey line would follow each bar
+    for word, times in entries:
+        most = entries[0][1]
+        completed = max(times, 3 * most / console.width)  # so that each bar has a cell
+        table.add_row(f"{times:,}", ProgressBar(total=most, completed=completed), Text(word))
     with console.capture() as drawn:
         console.print(table)
     # Without the padding of the last column: after a word that is wider than expected, it would wrap.

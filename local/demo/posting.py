@@ -25,6 +25,10 @@ _NO_ANSWER = (
 )
 
 
+_BACKOFF = tenacity.wait_exponential(0.25, max=10) + tenacity.wait_random_exponential(0.25, max=10)
+"""At most 0.5 s, doubling up to 20 s. Half of it is random, to spread clients out."""
+
+
 class Stopped(Exception):
     """Posting stopped. The message is a sentence that says why."""
 
@@ -50,11 +54,7 @@ class Poster:
         self._answered = False
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Failure),
-            wait=tenacity.wait_combine(  # at most 0.5 s, doubling up to 20 s; half is random
-                tenacity.wait_exponential(0.25, max=10),
-                tenacity.wait_random_exponential(0.25, max=10),
-                lambda state: _failure(state).retry_after_seconds,
-            ),
+            wait=lambda state: max(_BACKOFF(state), _failure(state).retry_after_seconds),
             stop=lambda state: tenacity.stop_before_delay(_failure(state).patience_seconds)(state),
             before=lambda _: tell(""),
             before_sleep=self._before_pause,
@@ -97,15 +97,18 @@ class Poster:
 
     def _before_pause(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
-        self._tell(f"Retry in {state.upcoming_sleep:.0f} s: {_failure(state)}")
+        self._tell(f"{_failure(state)}, retry in {state.upcoming_sleep:.0f} s")
 
     def _give_up(self, state: tenacity.RetryCallState) -> NoReturn:
-        hint = "" if self._answered else " Is the URL right, and is the product running?"
-        raise Stopped(
-            f"{self._url} gave {_failure(state)} in attempt {state.attempt_number}, after"
-            f" {state.seconds_since_start:.0f} s. The next attempt, {state.upcoming_sleep:,.0f} s later,"
-            f" would be past the limit of {_failure(state).patience_seconds:.0f} s.{hint}"
-        )
+        failure, attempts, spent = _failure(state), state.attempt_number, state.seconds_since_start
+        if not self._answered:
+            said = f"{self._url} gave {failure}. Is the URL right, and is the product running?"
+        elif failure.retry_after_seconds > failure.patience_seconds:
+            pause = f"{failure.retry_after_seconds:,.0f} s"
+            said = f"{self._url} answered {failure} and requested a pause of {pause}."
+        else:
+            said = f"Still {failure} after {attempts} attempts in {spent:.0f} s."
+        raise Stopped(said)
 
 
 def _failure(state: tenacity.RetryCallState) -> _Failure:
